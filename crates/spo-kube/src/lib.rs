@@ -1,0 +1,15 @@
+//! The API server: watch it, write to it, tell users, hold a lease.
+//!
+//! Nothing is decided here. An application describes what to write as [`step::Step`]s, and
+//! [`execute::execute`] is the only place that writes. [`controller::run`] is the loop that every
+//! controller runs in; [`queue`] is its pure part.
+
+pub mod client;
+pub mod controller;
+pub mod event;
+pub mod execute;
+pub mod lease;
+pub mod queue;
+pub mod step;
+pub mod table;
+pub mod watch;
