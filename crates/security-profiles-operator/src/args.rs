@@ -1,0 +1,180 @@
+//! The command line as types. No I/O but the one line of `version`.
+//!
+//! Flags and variables are public (contract 03, 1 and 2.1); the ones that upstream lacks say so.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Manage seccomp profiles as Kubernetes objects.
+#[derive(Parser, Debug)]
+#[command(name = "security-profiles-operator", version = VERSION, disable_version_flag = true)]
+pub(crate) struct Args {
+    /// Log verbosity: 0 information, 1 debug, 2 trace.
+    #[arg(short = 'V', long, env = "SPO_VERBOSITY", default_value_t = 0)]
+    pub(crate) verbosity: u8,
+
+    /// Log filter that replaces the verbosity, such as `spo_daemon=debug`.
+    #[arg(long, env = "RUST_LOG")]
+    pub(crate) log_filter: Option<String>,
+
+    /// Prints the version.
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: (),
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What comes after the name, as upstream prints it.
+const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"));
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// The cluster side: sums up what the nodes report and protects profiles in use.
+    #[command(visible_alias = "m")]
+    Manager(Manager),
+    /// The node side: installs profiles on the node it runs on.
+    #[command(visible_alias = "d")]
+    Daemon(Daemon),
+    /// Prints the version.
+    #[command(visible_alias = "v")]
+    Version,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Manager {
+    /// The operator's namespace.
+    #[arg(long, env = "OPERATOR_NAMESPACE")]
+    namespace: String,
+
+    /// The name of the object with the operator's configuration.
+    #[arg(long, env = "SPOD_NAME", default_value = "spod")]
+    spod_name: String,
+
+    /// Who this process is in the leader election: the name of its pod.
+    #[arg(long, env = "POD_NAME")]
+    identity: Option<String>,
+
+    /// Where health is served.
+    #[arg(long, env = "HEALTH_ADDRESS", default_value_t = all(8085))]
+    health_address: SocketAddr,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Daemon {
+    /// The name of the Node object of this node.
+    #[arg(long, env = "NODE_NAME")]
+    node_name: String,
+
+    /// The operator's namespace.
+    #[arg(long, env = "OPERATOR_NAMESPACE")]
+    namespace: String,
+
+    /// The name of the object with the operator's configuration.
+    #[arg(long, env = "SPOD_NAME", default_value = "spod")]
+    spod_name: String,
+
+    /// The directory under which the files of the node appear.
+    #[arg(long, env = "NODE_ROOT", default_value = "/")]
+    node_root: PathBuf,
+
+    /// The kubelet's directory, as the node sees it.
+    #[arg(long, env = "KUBELET_DIR")]
+    kubelet_dir: Option<String>,
+
+    /// Install SeccompProfiles.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_seccomp: bool,
+
+    /// Serve metrics as plain HTTP without authentication.
+    #[arg(long, env = "ENABLE_INSECURE_METRICS_ACCESS", default_value_t = false,
+          action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    with_insecure_metrics_access: bool,
+
+    /// Where health is served.
+    #[arg(long, env = "HEALTH_ADDRESS", default_value_t = all(8085))]
+    health_address: SocketAddr,
+
+    /// Where metrics are served.
+    #[arg(long, env = "METRICS_ADDRESS", default_value_t = all(9443))]
+    metrics_address: SocketAddr,
+}
+
+/// Every address of the host: a probe comes from outside.
+fn all(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
+}
+
+impl Daemon {
+    /// What was asked for; or why that makes no sense.
+    pub(crate) fn config(self) -> Result<spo_daemon::Config, Nothing> {
+        if !self.with_seccomp {
+            return Err(Nothing);
+        }
+        Ok(spo_daemon::Config {
+            node_name: self.node_name,
+            namespace: self.namespace,
+            spod_name: self.spod_name,
+            node_root: self.node_root,
+            kubelet_dir: self.kubelet_dir.filter(|dir| !dir.is_empty()),
+            health_address: self.health_address,
+            metrics_address: self.with_insecure_metrics_access.then_some(self.metrics_address),
+        })
+    }
+}
+
+/// A daemon with nothing to do.
+#[derive(Debug, thiserror::Error)]
+#[error("no controllers enabled: --with-seccomp=true is the one that this version has")]
+pub(crate) struct Nothing;
+
+impl Manager {
+    pub(crate) fn config(self) -> spo_manager::Config {
+        let identity = self.identity.filter(|identity| !identity.is_empty());
+        spo_manager::Config {
+            namespace: self.namespace,
+            spod_name: self.spod_name,
+            // Two managers of one name would both lead: the process id tells them apart.
+            identity: identity
+                .unwrap_or_else(|| format!("security-profiles-operator_{}", std::process::id())),
+            health_address: self.health_address,
+        }
+    }
+}
+
+/// Prints what `version` prints.
+#[expect(clippy::print_stdout, reason = "it is the output of the command")]
+pub(crate) fn print_version() {
+    println!("security-profiles-operator {VERSION}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn switches_take_a_value_or_none() {
+        let daemon = |more: &[&str]| {
+            let required = ["spo", "daemon", "--node-name", "n", "--namespace", "ns"];
+            let parsed = Args::try_parse_from(required.iter().chain(more));
+            match parsed.map(|args| args.command) {
+                Ok(Command::Daemon(daemon)) => daemon.config(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(daemon(&[]).unwrap().metrics_address.is_none());
+        for on in ["--with-insecure-metrics-access", "--with-insecure-metrics-access=true"] {
+            assert!(daemon(&[on]).unwrap().metrics_address.is_some());
+        }
+        assert!(daemon(&["--with-seccomp=false"]).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! The node side: installs profiles on this node and reports.
+//!
+//! Needs of the node: write access to the operator directory (a mount of
+//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability.
+//! Needs of the API server: read profiles and the configuration, write node statuses and events.
+//!
+//! Tasks: `seccomp` (the controller), `files` (the only writer of files), `health` and `metrics`.
+
+mod context;
+mod execute;
+mod files;
+mod metrics;
+mod node;
+mod node_status;
+mod orphan;
+mod profile;
+mod seccomp;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use prometheus::Registry;
+use spo_process::admin::{self, Readiness};
+use spo_process::tasks::{Ended, Tasks};
+use tokio::sync::watch;
+use tracing::info;
+
+use context::Context;
+use files::Files;
+
+/// What a daemon is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The Node object of this node.
+    pub node_name: String,
+    /// The operator's namespace.
+    pub namespace: String,
+    /// The name of the object with the operator's configuration.
+    pub spod_name: String,
+    /// Where the node's files appear.
+    pub node_root: PathBuf,
+    /// The kubelet's directory, as the node sees it, if the environment names one.
+    pub kubelet_dir: Option<String>,
+    /// Where health is served.
+    pub health_address: SocketAddr,
+    /// Where metrics are served, as plain HTTP without authentication; nowhere if `None`.
+    pub metrics_address: Option<SocketAddr>,
+}
+
+/// A daemon that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no API server to speak to.
+    #[error(transparent)]
+    Client(#[from] spo_kube::client::Error),
+    /// The node is not one of the cluster's.
+    #[error(transparent)]
+    Node(#[from] node::Error),
+    /// An address is taken.
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
+    /// Two families have one name.
+    #[error("cannot register metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs the daemon until it is told to end, or until something that it needs is gone.
+pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
+    info!("starting component: spod");
+    let client = spo_kube::client::connect().await?;
+    let node = node::identify(&client, &config.node_name).await?;
+    let registry = Registry::new();
+    let metrics = metrics::Metrics::register(&registry)?;
+
+    // Inside a container the file that setup leaves on the host is not visible; there the
+    // environment decides (contract 02, 1.8).
+    let kubelet = spo_host::kubelet::directory(None, config.kubelet_dir.as_deref());
+    let operator_dir = format!("{kubelet}/seccomp/{}", spo_profile::layout::OPERATOR_DIR);
+    let (files, writer) = Files::new(config.node_root, operator_dir);
+
+    let seccomp_unsupported = match spo_host::seccomp::supported() {
+        spo_host::seccomp::Support::Available => None,
+        spo_host::seccomp::Support::Missing(why) => Some(why),
+    };
+    let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
+    let context =
+        Context { client, files, metrics, node, spod: config.spod_name, seccomp_unsupported };
+
+    let mut tasks = Tasks::new();
+    let health = admin::listen(config.health_address).await?;
+    tasks.spawn("health", admin::serve(health, admin::health(readiness), tasks.shutdown()));
+    if let Some(address) = config.metrics_address {
+        let listener = admin::listen(address).await?;
+        tasks.spawn("metrics", admin::serve(listener, admin::metrics(registry), tasks.shutdown()));
+    }
+    tasks.spawn("files", writer);
+    let shutdown = tasks.shutdown();
+    tasks.spawn("seccomp", seccomp::run(context, config.namespace, ready, shutdown));
+    Ok(tasks.run().await)
+}

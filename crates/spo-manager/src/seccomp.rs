@@ -1,0 +1,241 @@
+//! The controller of SeccompProfiles on the cluster side: sums up, protects, adopts, lets go.
+
+mod index;
+mod plan;
+mod sum;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use spo_api::seccomp_profile::held::HeldSeccompProfile;
+use spo_api::spod::SecurityProfilesOperatorDaemon;
+use spo_api::{GROUP, meta};
+use spo_kube::controller::Reconcile;
+use spo_kube::execute::{Cause, execute};
+use spo_kube::queue::Outcome;
+use spo_kube::step::Step;
+use spo_kube::watch::{Scope, watch};
+use spo_process::chain::chain;
+use spo_process::tasks::Shutdown;
+use tracing::{debug, error, info};
+
+use crate::object::{Node, NodeReport, Pod};
+use index::{Index, Touched};
+
+/// Profiles that are worked on at once.
+const CONCURRENCY: usize = 16;
+/// How long the effects of one node or pod are gathered before they are written: a deployment that
+/// scales up, or a node that joins, is many events.
+const GATHER: Duration = Duration::from_millis(500);
+
+/// What the controller needs.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) spod: String,
+}
+
+/// Runs until shutdown.
+pub(crate) async fn run(context: Context, shutdown: Shutdown) {
+    let events = events(&context);
+    let controller =
+        Controller { context, index: Index::default(), waiting: BTreeMap::new(), started: false };
+    spo_kube::controller::run(controller, events, CONCURRENCY, shutdown).await;
+}
+
+enum Event {
+    Profile(watcher::Event<HeldSeccompProfile>),
+    Report(watcher::Event<NodeReport>),
+    Node(watcher::Event<Node>),
+    Pod(watcher::Event<Pod>),
+    Spod(watcher::Event<SecurityProfilesOperatorDaemon>),
+}
+
+fn events(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
+    let client = || context.client.clone();
+    let scope = Scope::default();
+    futures::stream::select_all([
+        watch(Api::all(client()), &scope).map(Event::Profile).boxed(),
+        watch(Api::all(client()), &scope).map(Event::Report).boxed(),
+        watch(Api::all(client()), &scope).map(Event::Node).boxed(),
+        watch(Api::all(client()), &scope).map(Event::Pod).boxed(),
+        watch(Api::namespaced(client(), &context.namespace), &scope).map(Event::Spod).boxed(),
+    ])
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Profile(String),
+    /// A node that does not exist any more.
+    VanishedNode(String),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Profile(name) => write!(f, "SeccompProfile/{name}"),
+            Key::VanishedNode(name) => write!(f, "Node/{name}"),
+        }
+    }
+}
+
+struct Controller {
+    context: Context,
+    index: Index,
+    /// Since when nodes have been waited for, by profile and generation.
+    waiting: BTreeMap<String, (Option<i64>, Instant)>,
+    started: bool,
+}
+
+struct Done {
+    written: Option<HeldSeccompProfile>,
+    outcome: Outcome,
+    /// Whether the plan was to wait.
+    waits: bool,
+}
+
+type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+impl Reconcile for Controller {
+    type Key = Key;
+    type Event = Event;
+    type Done = Done;
+
+    fn observe(&mut self, event: Event) -> Vec<(Key, Duration)> {
+        let gather = match &event {
+            Event::Profile(_) | Event::Report(_) | Event::Spod(_) => Duration::ZERO,
+            Event::Node(_) | Event::Pod(_) => GATHER,
+        };
+        let touched = match event {
+            Event::Profile(event) => self.index.observe_profile(event),
+            Event::Report(event) => self.index.observe_report(event),
+            Event::Node(event) => self.index.observe_node(event),
+            Event::Pod(event) => self.index.observe_pod(event, &self.context.namespace),
+            Event::Spod(event) => self.index.observe_spod(event),
+        };
+        if !self.index.synced() {
+            return Vec::new();
+        }
+        let Touched { profiles, mut all, mut vanished } = touched;
+        if !self.started {
+            self.started = true;
+            all = true;
+            vanished = self.index.vanished();
+            info!(profiles = self.index.names().len(), "in sync with the cluster");
+        }
+        let names = if all { self.index.names() } else { profiles };
+        let profiles = names.into_iter().map(|name| (Key::Profile(name), gather));
+        let nodes = vanished.into_iter().map(|node| (Key::VanishedNode(node), Duration::ZERO));
+        profiles.chain(nodes).collect()
+    }
+
+    fn start(&mut self, key: &Key) -> Option<impl Future<Output = Done> + Send + 'static + use<>> {
+        let client = self.context.client.clone();
+        let work: Work = match key {
+            Key::Profile(name) => {
+                let Some(inputs) = self.inputs(name) else {
+                    // It is gone, and nothing is to stay of it.
+                    self.waiting.remove(name);
+                    return None;
+                };
+                Box::pin(reconcile(client, inputs))
+            }
+            Key::VanishedNode(node) => {
+                if self.index.node_exists(node) {
+                    return None;
+                }
+                Box::pin(forget(client, node.clone()))
+            }
+        };
+        Some(work)
+    }
+
+    fn finish(&mut self, key: &Key, done: Option<Done>) -> (Outcome, Vec<Key>) {
+        let Some(Done { written, outcome, waits }) = done else {
+            return (Outcome::Failed, Vec::new());
+        };
+        if let (Key::Profile(name), false) = (key, waits) {
+            self.waiting.remove(name);
+        }
+        let touched = written.map(|profile| self.index.written(profile)).unwrap_or_default();
+        // The profile itself is as it was planned; others may extend it.
+        let others = touched.profiles.into_iter().map(Key::Profile).filter(|other| other != key);
+        (outcome, others.collect())
+    }
+}
+
+impl Controller {
+    fn inputs(&mut self, name: &str) -> Option<plan::Inputs> {
+        let now = Time(jiff::Timestamp::now());
+        let mut inputs = self.index.inputs(name, &self.context.spod, Duration::ZERO, now)?;
+        let generation = inputs.profile.generation;
+        let (since_generation, since) =
+            self.waiting.entry(name.to_owned()).or_insert((generation, Instant::now()));
+        if *since_generation != generation {
+            (*since_generation, *since) = (generation, Instant::now());
+        }
+        inputs.waited = since.elapsed();
+        Some(inputs)
+    }
+}
+
+/// `plan → execute`, for one profile.
+async fn reconcile(client: Client, inputs: plan::Inputs) -> Done {
+    let plan::Plan { steps, again } = plan::plan(&inputs);
+    let name = &inputs.profile.name;
+    let mut written = None;
+    for step in &steps {
+        debug!(%step, "plan");
+        match execute(&client, step).await {
+            Ok(object) => {
+                if let (Step::Patch { .. }, Some(object)) = (step, object) {
+                    written = held(object).or(written);
+                }
+            }
+            // It is gone, or somebody was faster: the watch will say.
+            Err(error) if matches!(error.cause(), Cause::NotFound | Cause::Conflict) => {
+                debug!(profile = %name, error = %chain(&error), "overtaken");
+                return Done { written, outcome: Outcome::Again(GATHER), waits: again.is_some() };
+            }
+            Err(error) => {
+                error!(profile = %name, error = %chain(&error), "cannot reconcile");
+                return Done { written, outcome: Outcome::Failed, waits: again.is_some() };
+            }
+        }
+    }
+    let outcome = again.map_or(Outcome::Settled, Outcome::Again);
+    Done { written, outcome, waits: again.is_some() }
+}
+
+/// Deletes what a node has reported that does not exist any more.
+async fn forget(client: Client, node: String) -> Done {
+    let gvk = GroupVersionKind::gvk(GROUP, "v1", "SecurityProfileNodeStatus");
+    let step = Step::DeleteAll {
+        resource: ApiResource::from_gvk_with_plural(&gvk, "securityprofilenodestatuses"),
+        labels: format!("{}={}", meta::LABEL_NODE_NAME, meta::label_value(&node)),
+    };
+    let outcome = match execute(&client, &step).await {
+        Ok(_) => {
+            info!(%node, "the node is gone, and so are its reports");
+            Outcome::Settled
+        }
+        Err(error) => {
+            error!(%node, error = %chain(&error), "cannot delete the reports of a node that is gone");
+            Outcome::Failed
+        }
+    };
+    Done { written: None, outcome, waits: false }
+}
+
+fn held(object: DynamicObject) -> Option<HeldSeccompProfile> {
+    let value = serde_json::to_value(object).ok()?;
+    serde_json::from_value(value).ok()
+}
