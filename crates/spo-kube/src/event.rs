@@ -45,6 +45,7 @@ impl KubeEvent {
         let name = self.about.name.as_deref().unwrap_or_default();
         // As client-go names them; a long object name is cut so that the event's name fits.
         let start: String = name.chars().take(220).collect();
+        let start = start.trim_end_matches(['-', '.']);
         let mut end = MESSAGE_MAX.min(self.message.len());
         while !self.message.is_char_boundary(end) {
             end -= 1;

@@ -337,3 +337,6 @@ fn restrictions(spod: &SecurityProfilesOperatorDaemon) -> Restrictions {
         allowed_actions: security.allowed_seccomp_actions.into_iter().collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

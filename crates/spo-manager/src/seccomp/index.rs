@@ -454,3 +454,5 @@ fn hash_of(text: &str) -> u64 {
     hasher.finish()
 }
 
+#[cfg(test)]
+mod tests;

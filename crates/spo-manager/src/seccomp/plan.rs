@@ -214,9 +214,10 @@ fn write_status(inputs: &Inputs, status: &SeccompProfileStatus) -> Vec<Step> {
     if *status == inputs.profile.status {
         return Vec::new();
     }
+    let old = serde_json::to_value(&inputs.profile.status).unwrap_or_default();
     let mut fields = serde_json::to_value(status).unwrap_or_default();
     // A merge patch takes away only what it names.
-    for field in ["activeWorkloads", "localhostProfile", "path"] {
+    for field in old.as_object().into_iter().flat_map(serde_json::Map::keys) {
         if fields.get(field).is_none() {
             fields[field] = Value::Null;
         }

@@ -66,7 +66,9 @@ fn now() -> Time {
 fn apply(inputs: &mut Inputs) {
     for step in plan(inputs).steps {
         if let Step::Patch { part: Part::Status, patch, .. } = step {
-            inputs.profile.status = serde_json::from_value(patch["status"].clone()).unwrap();
+            let mut status = patch["status"].clone();
+            status.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            inputs.profile.status = serde_json::from_value(status).unwrap();
         }
     }
 }
