@@ -121,7 +121,9 @@ impl Daemon {
             node_root: self.node_root,
             kubelet_dir: self.kubelet_dir.filter(|dir| !dir.is_empty()),
             health_address: self.health_address,
-            metrics_address: self.with_insecure_metrics_access.then_some(self.metrics_address),
+            metrics_address: self
+                .with_insecure_metrics_access
+                .then_some(self.metrics_address),
         })
     }
 }
@@ -172,7 +174,10 @@ mod tests {
             }
         };
         assert!(daemon(&[]).unwrap().metrics_address.is_none());
-        for on in ["--with-insecure-metrics-access", "--with-insecure-metrics-access=true"] {
+        for on in [
+            "--with-insecure-metrics-access",
+            "--with-insecure-metrics-access=true",
+        ] {
             assert!(daemon(&[on]).unwrap().metrics_address.is_some());
         }
         assert!(daemon(&["--with-seccomp=false"]).is_err());

@@ -3,6 +3,8 @@
 //! A default of the schema only applies where its group is present, so every group is an `Option`
 //! whose `Default` is what an empty group means: `spec.selinux.clone().unwrap_or_default()`.
 
+pub mod held;
+
 use k8s_openapi::api::core::v1::{
     Affinity, LocalObjectReference, ResourceRequirements, Toleration,
 };

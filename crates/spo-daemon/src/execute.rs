@@ -30,7 +30,7 @@ pub(crate) enum Error {
 /// What a plan has changed at the API server.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    pub(crate) reported: Option<HeldNodeStatus>,
+    pub(crate) reported: Option<Box<HeldNodeStatus>>,
     pub(crate) withdrawn: Vec<String>,
 }
 
@@ -53,7 +53,11 @@ pub(crate) async fn execute(
     for step in steps {
         match step {
             Step::Write { file, bytes } => {
-                context.files.write(file, bytes.clone()).await.map_err(Error::Save)?;
+                context
+                    .files
+                    .write(file, bytes.clone())
+                    .await
+                    .map_err(Error::Save)?;
                 info!(profile = %name, %file, bytes = bytes.len(), "profile written");
             }
             Step::Remove { file } => {
@@ -61,7 +65,7 @@ pub(crate) async fn execute(
                 info!(profile = %name, %file, "profile removed");
             }
             Step::Report(report) => {
-                changes.reported = report_to(context, about, report).await?;
+                changes.reported = report_to(context, about, report).await?.map(Box::new);
             }
             Step::Withdraw { name } => {
                 withdraw(&context.client, name).await?;
@@ -96,7 +100,9 @@ async fn report_to(
         Err(error) if error.cause() == Cause::NotFound && about.reported => attempt(false).await,
         other => other,
     };
-    written.map(|object| object.and_then(held)).map_err(Error::Report)
+    written
+        .map(|object| object.and_then(held))
+        .map_err(Error::Report)
 }
 
 fn held(object: DynamicObject) -> Option<HeldNodeStatus> {
@@ -114,7 +120,12 @@ async fn withdraw(client: &Client, name: &str) -> Result<(), Error> {
 
 /// An event that could not be sent is told in the log and does not hold a profile back.
 async fn publish(context: &Context, about: &About, reason: &'static str, message: &str) {
-    let Owner { api_version, kind, name, uid } = &about.owner;
+    let Owner {
+        api_version,
+        kind,
+        name,
+        uid,
+    } = &about.owner;
     let event = KubeEvent {
         about: k8s_openapi::api::core::v1::ObjectReference {
             api_version: Some(api_version.clone()),
@@ -133,4 +144,3 @@ async fn publish(context: &Context, about: &About, reason: &'static str, message
         warn!(profile = %name, %reason, %message, error = %chain(&error), "cannot publish");
     }
 }
-

@@ -74,9 +74,19 @@ impl Files {
     /// The directory `relative` under the node root `root`, and the task that writes to it.
     pub(crate) fn new(root: PathBuf, relative: String) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let place = Arc::new(Place { root, relative, dir: Mutex::new(None) });
+        let place = Arc::new(Place {
+            root,
+            relative,
+            dir: Mutex::new(None),
+        });
         let writer = write_all(Arc::clone(&place), receiver);
-        (Self { place, writes: sender }, writer)
+        (
+            Self {
+                place,
+                writes: sender,
+            },
+            writer,
+        )
     }
 
     /// What is at a name.
@@ -98,7 +108,11 @@ impl Files {
     /// Puts a file in place: the old or the new content is there at any time, never a part.
     pub(crate) async fn write(&self, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
         let (done, written) = oneshot::channel();
-        let write = Write { name: name.to_owned(), bytes, done };
+        let write = Write {
+            name: name.to_owned(),
+            bytes,
+            done,
+        };
         if self.writes.send(write).await.is_err() {
             return Err(Error::Ending);
         }
@@ -108,7 +122,8 @@ impl Files {
     /// Takes a file away. One that is not there is fine.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
-        self.blocking(move |dir| dir.unlink(&name).map(|_removed| ())).await
+        self.blocking(move |dir| dir.unlink(&name).map(|_removed| ()))
+            .await
     }
 
     /// The names in the directory.
@@ -123,42 +138,45 @@ impl Files {
         shutdown: Shutdown,
     ) -> impl Stream<Item = Option<String>> + Send + use<> {
         let start = (self.clone(), None::<DirWatch>, Vec::new(), shutdown);
-        futures::stream::unfold(start, |(files, mut watch, mut pending, mut shutdown)| async move {
-            loop {
-                if let Some(name) = pending.pop() {
-                    return Some((name, (files, watch, pending, shutdown)));
-                }
-                let Some(open) = watch.as_mut() else {
-                    watch = files.open_watch().await;
-                    match watch {
-                        // What happened while nobody watched is not known.
-                        Some(_) => pending.push(None),
-                        None => tokio::select! {
-                            () = shutdown.asked() => return None,
-                            () = tokio::time::sleep(REOPEN) => {}
-                        },
+        futures::stream::unfold(
+            start,
+            |(files, mut watch, mut pending, mut shutdown)| async move {
+                loop {
+                    if let Some(name) = pending.pop() {
+                        return Some((name, (files, watch, pending, shutdown)));
                     }
-                    continue;
-                };
-                match open.next().await {
-                    Ok(changes) => {
-                        if changes.contains(&Change::DirectoryGone) {
-                            files.forget();
+                    let Some(open) = watch.as_mut() else {
+                        watch = files.open_watch().await;
+                        match watch {
+                            // What happened while nobody watched is not known.
+                            Some(_) => pending.push(None),
+                            None => tokio::select! {
+                                () = shutdown.asked() => return None,
+                                () = tokio::time::sleep(REOPEN) => {}
+                            },
+                        }
+                        continue;
+                    };
+                    match open.next().await {
+                        Ok(changes) => {
+                            if changes.contains(&Change::DirectoryGone) {
+                                files.forget();
+                                watch = None;
+                            }
+                            pending.extend(changes.into_iter().filter_map(|change| match change {
+                                Change::File(name) => Some(Some(name)),
+                                Change::Overflow => Some(None),
+                                Change::DirectoryGone => None,
+                            }));
+                        }
+                        Err(error) => {
+                            warn!(error = %chain(&error), "cannot watch the operator directory");
                             watch = None;
                         }
-                        pending.extend(changes.into_iter().filter_map(|change| match change {
-                            Change::File(name) => Some(Some(name)),
-                            Change::Overflow => Some(None),
-                            Change::DirectoryGone => None,
-                        }));
-                    }
-                    Err(error) => {
-                        warn!(error = %chain(&error), "cannot watch the operator directory");
-                        watch = None;
                     }
                 }
-            }
-        })
+            },
+        )
     }
 
     async fn open_watch(&self) -> Option<DirWatch> {
@@ -231,10 +249,15 @@ fn commit(place: &Place, batch: Vec<Write>) {
         waiters.push(done);
     }
     let results: Vec<Result<(), Error>> = match place.open() {
-        Ok(dir) => {
-            dir.write_batch(&files).into_iter().map(|written| written.map_err(Error::from)).collect()
-        }
-        Err(error) => waiters.iter().map(|_| Err(Error::Batch(chain(&error)))).collect(),
+        Ok(dir) => dir
+            .write_batch(&files)
+            .into_iter()
+            .map(|written| written.map_err(Error::from))
+            .collect(),
+        Err(error) => waiters
+            .iter()
+            .map(|_| Err(Error::Batch(chain(&error))))
+            .collect(),
     };
     if results.iter().any(Result::is_err) {
         *lock(&place.dir) = None;
@@ -247,5 +270,7 @@ fn commit(place: &Place, batch: Vec<Write>) {
 
 /// The lock is held for no longer than it takes to open a directory, and never across an await.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -83,18 +83,33 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         spo_host::seccomp::Support::Missing(why) => Some(why),
     };
     let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
-    let context =
-        Context { client, files, metrics, node, spod: config.spod_name, seccomp_unsupported };
+    let context = Context {
+        client,
+        files,
+        metrics,
+        node,
+        spod: config.spod_name,
+        seccomp_unsupported,
+    };
 
     let mut tasks = Tasks::new();
     let health = admin::listen(config.health_address).await?;
-    tasks.spawn("health", admin::serve(health, admin::health(readiness), tasks.shutdown()));
+    tasks.spawn(
+        "health",
+        admin::serve(health, admin::health(readiness), tasks.shutdown()),
+    );
     if let Some(address) = config.metrics_address {
         let listener = admin::listen(address).await?;
-        tasks.spawn("metrics", admin::serve(listener, admin::metrics(registry), tasks.shutdown()));
+        tasks.spawn(
+            "metrics",
+            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
+        );
     }
     tasks.spawn("files", writer);
     let shutdown = tasks.shutdown();
-    tasks.spawn("seccomp", seccomp::run(context, config.namespace, ready, shutdown));
+    tasks.spawn(
+        "seccomp",
+        seccomp::run(context, config.namespace, ready, shutdown),
+    );
     Ok(tasks.run().await)
 }

@@ -43,7 +43,9 @@ impl Metrics {
     }
 
     pub(crate) fn count_operation(&self, operation: Operation) {
-        self.operations.with_label_values(&[operation.as_str()]).inc();
+        self.operations
+            .with_label_values(&[operation.as_str()])
+            .inc();
     }
 
     pub(crate) fn count_error(&self, reason: &str) {

@@ -3,9 +3,9 @@
 //! Written once, after the first round over all profiles: from then on the manager expects this
 //! node to have every profile (decision 4).
 
+use k8s_openapi::api::core::v1;
 use kube::Api;
 use kube::ResourceExt as _;
-use k8s_openapi::api::core::v1;
 use spo_kube::execute::{Cause, execute};
 use spo_process::chain::chain;
 use tracing::{info, warn};
@@ -29,11 +29,14 @@ pub enum Error {
 /// Finds the identity of the node.
 pub(crate) async fn identify(client: &kube::Client, name: &str) -> Result<Node, Error> {
     let api: Api<v1::Node> = Api::all(client.clone());
-    let node = api
-        .get_metadata(name)
-        .await
-        .map_err(|source| Error::Read { name: name.to_owned(), source })?;
-    Ok(Node { name: name.to_owned(), uid: node.uid().unwrap_or_default() })
+    let node = api.get_metadata(name).await.map_err(|source| Error::Read {
+        name: name.to_owned(),
+        source,
+    })?;
+    Ok(Node {
+        name: name.to_owned(),
+        uid: node.uid().unwrap_or_default(),
+    })
 }
 
 /// Makes the object that describes this node say what the node offers. Says whether it does.
@@ -57,9 +60,14 @@ pub(crate) async fn register(context: &Context) -> bool {
         }
     };
     let owned = |old: &HeldNodeStatus| {
-        old.owner_references().iter().any(|owner| owner.uid == node.uid)
+        old.owner_references()
+            .iter()
+            .any(|owner| owner.uid == node.uid)
     };
-    if old.as_ref().is_some_and(|old| old.mechanisms() == mechanisms && owned(old)) {
+    if old
+        .as_ref()
+        .is_some_and(|old| old.mechanisms() == mechanisms && owned(old))
+    {
         return true;
     }
     let step = node_status::write_node(&node, &mechanisms, old.is_some());

@@ -9,9 +9,7 @@ use kube::{Resource, ResourceExt as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use spo_api::node_status::{
-    Mechanism, SecurityProfileNodeStatus, SecurityProfileNodeStatusStatus,
-};
+use spo_api::node_status::{Mechanism, SecurityProfileNodeStatus, SecurityProfileNodeStatusStatus};
 use spo_api::{GROUP, meta};
 use spo_kube::step::{Part, Step, Target};
 
@@ -47,8 +45,14 @@ pub(crate) struct Subject {
 impl HeldNodeStatus {
     /// The profile that owns the node status.
     pub(crate) fn subject(&self) -> Option<(Subject, &str)> {
-        let owner = self.owner_references().iter().find(|owner| owner.controller == Some(true))?;
-        let subject = Subject { kind: owner.kind.clone(), name: owner.name.clone() };
+        let owner = self
+            .owner_references()
+            .iter()
+            .find(|owner| owner.controller == Some(true))?;
+        let subject = Subject {
+            kind: owner.kind.clone(),
+            name: owner.name.clone(),
+        };
         Some((subject, &owner.uid))
     }
 
@@ -65,12 +69,15 @@ impl HeldNodeStatus {
 
     /// Whether it describes a node rather than a profile.
     pub(crate) fn is_about_node(&self) -> bool {
-        self.subject().is_some_and(|(subject, _)| subject.kind == meta::KIND_NODE)
+        self.subject()
+            .is_some_and(|(subject, _)| subject.kind == meta::KIND_NODE)
     }
 
     /// The mechanisms that it lists: those of a node.
     pub(crate) fn mechanisms(&self) -> &[Mechanism] {
-        self.status.as_ref().map_or(&[], |status| &status.mechanisms)
+        self.status
+            .as_ref()
+            .map_or(&[], |status| &status.mechanisms)
     }
 }
 
@@ -148,13 +155,20 @@ pub(crate) fn node_object_name(node: &str) -> String {
 
 /// The deletion of a node status.
 pub(crate) fn withdraw(name: &str) -> Step {
-    Step::Delete { target: target(name.to_owned()), uid: None }
+    Step::Delete {
+        target: target(name.to_owned()),
+        uid: None,
+    }
 }
 
 fn target(name: String) -> Target {
     let gvk = GroupVersionKind::gvk(GROUP, VERSION, "SecurityProfileNodeStatus");
     let resource = ApiResource::from_gvk_with_plural(&gvk, "securityprofilenodestatuses");
-    Target { resource, namespace: None, name }
+    Target {
+        resource,
+        namespace: None,
+        name,
+    }
 }
 
 fn owner_reference(owner: &Owner) -> OwnerReference {
@@ -170,7 +184,12 @@ fn owner_reference(owner: &Owner) -> OwnerReference {
 
 /// The status; in a merge patch, `null` takes away what a former report said.
 fn status(report: &Report) -> Value {
-    let Report { state, reason, message, observed_generation } = report;
+    let Report {
+        state,
+        reason,
+        message,
+        observed_generation,
+    } = report;
     json!({
         "status": state.as_str(),
         "reason": reason,
@@ -181,7 +200,11 @@ fn status(report: &Report) -> Value {
 
 fn finish(object: &mut Value, target: Target, exists: bool) -> Step {
     if exists {
-        return Step::Patch { target, part: Part::Object, patch: object.take() };
+        return Step::Patch {
+            target,
+            part: Part::Object,
+            patch: object.take(),
+        };
     }
     let mut object = object.take();
     object["apiVersion"] = json!(format!("{GROUP}/{VERSION}"));
@@ -222,8 +245,14 @@ mod tests {
             panic!("not a creation");
         };
         assert_eq!(target.resource.version, "v1report");
-        assert_eq!(object["status"], json!({"status": "Installed", "observedGeneration": 3}));
-        assert_eq!(object["metadata"]["labels"][meta::LABEL_PROFILE_STATE], "Installed");
+        assert_eq!(
+            object["status"],
+            json!({"status": "Installed", "observedGeneration": 3})
+        );
+        assert_eq!(
+            object["metadata"]["labels"][meta::LABEL_PROFILE_STATE],
+            "Installed"
+        );
         assert_eq!(
             object["metadata"]["labels"][meta::LABEL_PROFILE_ID],
             "SeccompProfile-web"

@@ -27,7 +27,9 @@ pub(crate) async fn find(context: &Context, claimed: &BTreeSet<String>) -> Optio
     };
     let mut profiles = Vec::new();
     for file in files.iter().filter(|file| !claimed.contains(*file)) {
-        let Some(name) = file.strip_suffix(".json") else { continue };
+        let Some(name) = file.strip_suffix(".json") else {
+            continue;
+        };
         if ProfileName::parse(name).is_ok() {
             profiles.push(name.to_owned());
         } else if let Err(error) = remove(context, file).await {

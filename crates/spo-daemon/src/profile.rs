@@ -28,7 +28,10 @@ pub(crate) enum Step {
     /// Delete the node status of this name.
     Withdraw { name: String },
     /// Tell the users of the profile.
-    Publish { reason: &'static str, message: String },
+    Publish {
+        reason: &'static str,
+        message: String,
+    },
     /// Count an operation on a profile.
     CountOperation(Operation),
     /// Count an error.
@@ -69,7 +72,12 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { state, reason, message, observed_generation } = self;
+        let Report {
+            state,
+            reason,
+            message,
+            observed_generation,
+        } = self;
         write!(f, "{state}")?;
         if let Some(generation) = observed_generation {
             write!(f, " generation={generation}")?;

@@ -11,11 +11,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use kube::runtime::watcher::Event::Delete as Deleted;
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use spo_api::meta;
 use spo_api::seccomp_profile::held::HeldSeccompProfile;
-use spo_api::spod::SecurityProfilesOperatorDaemon;
+use spo_api::spod::held::HeldSpod;
 use spo_kube::controller::Reconcile;
 use spo_kube::queue::Outcome;
 use spo_kube::watch::{Scope, watch};
@@ -56,9 +56,9 @@ pub(crate) async fn run(
 }
 
 enum Event {
-    Profile(kube::runtime::watcher::Event<HeldSeccompProfile>),
-    Status(kube::runtime::watcher::Event<HeldNodeStatus>),
-    Spod(kube::runtime::watcher::Event<SecurityProfilesOperatorDaemon>),
+    Profile(watcher::Event<HeldSeccompProfile>),
+    Status(watcher::Event<HeldNodeStatus>),
+    Spod(watcher::Event<HeldSpod>),
     /// A file in the operator directory; `None` for anything.
     File(Option<String>),
 }
@@ -71,7 +71,11 @@ fn events(
     let client = |()| -> Client { context.client.clone() };
     let everything = Scope::default();
     let own = Scope {
-        labels: format!("{}={}", meta::LABEL_NODE_NAME, meta::label_value(&context.node.name)),
+        labels: format!(
+            "{}={}",
+            meta::LABEL_NODE_NAME,
+            meta::label_value(&context.node.name)
+        ),
         ..Scope::default()
     };
     let profiles = watch(Api::all(client(())), &everything).map(Event::Profile);
@@ -119,10 +123,17 @@ struct Controller {
 }
 
 enum Done {
-    Profile { name: String, known: Option<[u8; 32]>, changes: Changes, failed: bool },
+    Profile {
+        name: String,
+        known: Option<[u8; 32]>,
+        changes: Changes,
+        failed: bool,
+    },
     /// Profiles which are gone and have left a file; `None` if it could not be found out.
     Orphans(Option<Vec<String>>),
-    Node { failed: bool },
+    Node {
+        failed: bool,
+    },
 }
 
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -134,22 +145,31 @@ impl Reconcile for Controller {
 
     fn observe(&mut self, event: Event) -> Vec<(Key, Duration)> {
         let node_forgotten = self.registered
-            && matches!(&event, Event::Status(Deleted(status)) if status.is_about_node());
+            && matches!(&event, Event::Status(watcher::Event::Delete(status)) if status.is_about_node());
         let touched = match event {
             Event::Profile(event) => self.index.observe_profile(event),
             Event::Status(event) => self.index.observe_status(event),
             Event::Spod(event) => self.index.observe_spod(event, &self.context.spod),
             Event::File(Some(file)) => {
                 let profiles = self.index.claimants(&file).cloned().collect();
-                Touched { profiles, all: false }
+                Touched {
+                    profiles,
+                    all: false,
+                }
             }
-            Event::File(None) => Touched { all: true, ..Touched::default() },
+            Event::File(None) => Touched {
+                all: true,
+                ..Touched::default()
+            },
         };
         if !self.index.synced() {
             return Vec::new();
         }
         let count = self.index.profile_names().count();
-        self.context.metrics.profiles.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.context
+            .metrics
+            .profiles
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
         let mut keys = Vec::new();
         if node_forgotten {
             keys.push(Key::Node);
@@ -163,7 +183,11 @@ impl Reconcile for Controller {
                 keys.push(Key::Node);
             }
         }
-        let names = if all { self.index.all_names() } else { touched.profiles };
+        let names = if all {
+            self.index.all_names()
+        } else {
+            touched.profiles
+        };
         keys.extend(names.into_iter().map(Key::Profile));
         keys.into_iter().map(|key| (key, Duration::ZERO)).collect()
     }
@@ -183,9 +207,11 @@ impl Reconcile for Controller {
                 let claimed = self.index.claimed_files();
                 Box::pin(async move { Done::Orphans(orphan::find(&context, &claimed).await) })
             }
-            Key::Node => {
-                Box::pin(async move { Done::Node { failed: !node::register(&context).await } })
-            }
+            Key::Node => Box::pin(async move {
+                Done::Node {
+                    failed: !node::register(&context).await,
+                }
+            }),
         };
         Some(work)
     }
@@ -193,7 +219,12 @@ impl Reconcile for Controller {
     fn finish(&mut self, key: &Key, done: Option<Done>) -> (Outcome, Vec<Key>) {
         let mut more = Vec::new();
         let failed = match done {
-            Some(Done::Profile { name, known, changes, failed }) => {
+            Some(Done::Profile {
+                name,
+                known,
+                changes,
+                failed,
+            }) => {
                 self.learn(&name, known, changes);
                 failed
             }
@@ -218,7 +249,14 @@ impl Reconcile for Controller {
                 more.push(Key::Node);
             }
         }
-        (if failed { Outcome::Failed } else { Outcome::Settled }, more)
+        (
+            if failed {
+                Outcome::Failed
+            } else {
+                Outcome::Settled
+            },
+            more,
+        )
     }
 }
 
@@ -232,7 +270,7 @@ impl Controller {
             self.index.withdrawn(name, status);
         }
         if let Some(status) = changes.reported {
-            self.index.reported(status);
+            self.index.reported(*status);
         }
     }
 }
@@ -249,7 +287,12 @@ async fn install(snapshot: fetch::Snapshot, context: Context) -> Done {
     let name = about.owner.name.clone();
     let Err(error) = result else {
         let known = known_after(&inputs, &steps);
-        return Done::Profile { name, known, changes, failed: false };
+        return Done::Profile {
+            name,
+            known,
+            changes,
+            failed: false,
+        };
     };
     error!(profile = %about.owner.name, error = %chain(&error), "cannot reconcile");
     let reason = match &error {
@@ -265,7 +308,12 @@ async fn install(snapshot: fetch::Snapshot, context: Context) -> Done {
     if let Err(error) = execute(&context, &about, &tell, &mut changes).await {
         error!(profile = %about.owner.name, error = %chain(&error), "cannot report the failure");
     }
-    Done::Profile { name, known: inputs.last_known, changes, failed: true }
+    Done::Profile {
+        name,
+        known: inputs.last_known,
+        changes,
+        failed: true,
+    }
 }
 
 /// The digest of the file after the steps: what was written, or what was found and left.

@@ -53,7 +53,9 @@ pub async fn run<R: Reconcile>(
     let mut work: JoinSet<(R::Key, Option<R::Done>)> = JoinSet::new();
     loop {
         while queue.running() < concurrency {
-            let Some(key) = queue.pop(Instant::now()) else { break };
+            let Some(key) = queue.pop(Instant::now()) else {
+                break;
+            };
             start(&mut reconcile, &mut queue, &mut work, key);
         }
         let timer = queue.next_due().filter(|_| queue.running() < concurrency);

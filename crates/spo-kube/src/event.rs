@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use kube::core::ObjectMeta;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::ObjectMeta;
 
 /// Longest message that the API server takes for an event, in bytes.
 const MESSAGE_MAX: usize = 1024;
@@ -40,8 +40,11 @@ pub enum Severity {
 impl KubeEvent {
     /// The object that is sent.
     pub(crate) fn object(&self, now: jiff::Timestamp) -> Event {
-        let namespace =
-            self.about.namespace.clone().unwrap_or_else(|| CLUSTER_SCOPED.to_owned());
+        let namespace = self
+            .about
+            .namespace
+            .clone()
+            .unwrap_or_else(|| CLUSTER_SCOPED.to_owned());
         let name = self.about.name.as_deref().unwrap_or_default();
         // As client-go names them; a long object name is cut so that the event's name fits.
         let start: String = name.chars().take(220).collect();

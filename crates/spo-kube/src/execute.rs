@@ -50,7 +50,11 @@ pub enum Cause {
 impl Error {
     /// What the caller can act on.
     pub fn cause(&self) -> Cause {
-        let Error::Write { source: kube::Error::Api(status), .. } = self else {
+        let Error::Write {
+            source: kube::Error::Api(status),
+            ..
+        } = self
+        else {
             return Cause::Other;
         };
         match (status.code, status.reason.as_str()) {
@@ -68,8 +72,13 @@ pub async fn execute(client: &Client, step: &Step) -> Result<Option<DynamicObjec
     let written = tokio::time::timeout(DEADLINE, write(client, step)).await;
     match written {
         Ok(Ok(object)) => Ok(object),
-        Ok(Err(source)) => Err(Error::Write { step: describe(step), source }),
-        Err(_elapsed) => Err(Error::Deadline { step: describe(step) }),
+        Ok(Err(source)) => Err(Error::Write {
+            step: describe(step),
+            source,
+        }),
+        Err(_elapsed) => Err(Error::Deadline {
+            step: describe(step),
+        }),
     }
 }
 
@@ -78,11 +87,17 @@ async fn write(client: &Client, step: &Step) -> Result<Option<DynamicObject>, ku
         Step::Create { target, object } => {
             let object: DynamicObject =
                 serde_json::from_value(object.clone()).map_err(kube::Error::SerdeError)?;
-            let params =
-                PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+            let params = PostParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PostParams::default()
+            };
             api(client, target).create(&params, &object).await.map(Some)
         }
-        Step::Patch { target, part, patch } => {
+        Step::Patch {
+            target,
+            part,
+            patch,
+        } => {
             let params = PatchParams {
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PatchParams::default()
@@ -96,10 +111,18 @@ async fn write(client: &Client, step: &Step) -> Result<Option<DynamicObject>, ku
             .map(Some)
         }
         Step::Delete { target, uid } => {
-            let preconditions =
-                uid.as_ref().map(|uid| Preconditions { uid: Some(uid.clone()), ..Preconditions::default() });
-            let params = DeleteParams { preconditions, ..DeleteParams::default() };
-            api(client, target).delete(&target.name, &params).await.map(|deleted| deleted.left())
+            let preconditions = uid.as_ref().map(|uid| Preconditions {
+                uid: Some(uid.clone()),
+                ..Preconditions::default()
+            });
+            let params = DeleteParams {
+                preconditions,
+                ..DeleteParams::default()
+            };
+            api(client, target)
+                .delete(&target.name, &params)
+                .await
+                .map(|deleted| deleted.left())
         }
         Step::DeleteAll { resource, labels } => {
             let selected = ListParams::default().labels(labels);
@@ -130,10 +153,20 @@ fn api(client: &Client, target: &Target) -> Api<DynamicObject> {
 fn describe(step: &Step) -> String {
     match step {
         Step::Create { target, .. } => format!("create {target}"),
-        Step::Patch { target, part: Part::Object, .. } => format!("update {target}"),
-        Step::Patch { target, part: Part::Status, .. } => format!("update the status of {target}"),
+        Step::Patch {
+            target,
+            part: Part::Object,
+            ..
+        } => format!("update {target}"),
+        Step::Patch {
+            target,
+            part: Part::Status,
+            ..
+        } => format!("update the status of {target}"),
         Step::Delete { target, .. } => format!("delete {target}"),
-        Step::DeleteAll { resource, labels } => format!("delete every {} with {labels}", resource.kind),
+        Step::DeleteAll { resource, labels } => {
+            format!("delete every {} with {labels}", resource.kind)
+        }
         Step::Publish(event) => format!("publish the event {}", event.reason),
     }
 }

@@ -45,7 +45,9 @@ enum Move {
 fn decide(spec: Option<&LeaseSpec>, me: &str, unchanged: Duration) -> Move {
     let Some(spec) = spec else { return Move::Take };
     let holder = spec.holder_identity.as_deref().unwrap_or_default();
-    let duration = spec.lease_duration_seconds.and_then(|secs| u64::try_from(secs).ok());
+    let duration = spec
+        .lease_duration_seconds
+        .and_then(|secs| u64::try_from(secs).ok());
     if holder == me {
         Move::Renew
     } else if holder.is_empty() || unchanged >= duration.map_or(DURATION, Duration::from_secs) {
@@ -58,7 +60,11 @@ fn decide(spec: Option<&LeaseSpec>, me: &str, unchanged: Duration) -> Move {
 impl Candidate {
     /// A candidate for the lease `namespace`/`name`.
     pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity }
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity,
+        }
     }
 
     /// Waits until the lease is ours. `false` if shutdown came first.
@@ -104,7 +110,9 @@ impl Candidate {
 
     async fn attempt(&self, watch: &mut Unchanged) -> Result<bool, kube::Error> {
         let lease = self.api.get_opt(&self.name).await?;
-        let version = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
+        let version = lease
+            .as_ref()
+            .and_then(|lease| lease.metadata.resource_version.clone());
         let unchanged = watch.since(version.as_deref());
         let spec = lease.as_ref().and_then(|lease| lease.spec.as_ref());
         let next = match decide(spec, &self.identity, unchanged) {
@@ -115,9 +123,19 @@ impl Candidate {
         let params = PostParams::default();
         let written = match lease {
             None => {
-                let metadata =
-                    ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-                self.api.create(&params, &Lease { metadata, spec: Some(next) }).await
+                let metadata = ObjectMeta {
+                    name: Some(self.name.clone()),
+                    ..ObjectMeta::default()
+                };
+                self.api
+                    .create(
+                        &params,
+                        &Lease {
+                            metadata,
+                            spec: Some(next),
+                        },
+                    )
+                    .await
             }
             Some(mut lease) => {
                 // With the resource version that was read: only one of several takers succeeds.
@@ -139,7 +157,11 @@ impl Candidate {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-            acquire_time: if takes { Some(now.clone()) } else { old.acquire_time },
+            acquire_time: if takes {
+                Some(now.clone())
+            } else {
+                old.acquire_time
+            },
             renew_time: Some(now),
             lease_transitions: Some(transitions.saturating_add(i32::from(takes))),
             ..LeaseSpec::default()
@@ -148,14 +170,22 @@ impl Candidate {
 
     /// Gives the lease back, so that the next leader need not wait.
     async fn release(&self) {
-        let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await else { return };
-        let Some(spec) = lease.spec.as_mut() else { return };
+        let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await else {
+            return;
+        };
+        let Some(spec) = lease.spec.as_mut() else {
+            return;
+        };
         if spec.holder_identity.as_deref() != Some(&self.identity) {
             return;
         }
         spec.holder_identity = Some(String::new());
         spec.lease_duration_seconds = Some(1);
-        if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &lease).await {
+        if let Err(error) = self
+            .api
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await
+        {
             warn!(lease = %self.name, %error, "cannot give the lease back");
         }
     }

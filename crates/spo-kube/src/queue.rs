@@ -36,7 +36,11 @@ struct Entry {
 
 impl<K> Default for Queue<K> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), waiting: BTreeSet::new(), running: 0 }
+        Self {
+            entries: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            running: 0,
+        }
     }
 }
 
@@ -70,7 +74,9 @@ impl<K: Ord + Clone> Queue<K> {
 
     /// Ends the work on a key.
     pub fn done(&mut self, key: K, outcome: Outcome, now: Instant) {
-        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
         entry.running = false;
         self.running = self.running.saturating_sub(1);
         let again = match outcome {
@@ -108,7 +114,9 @@ impl<K: Ord + Clone> Queue<K> {
 }
 
 fn backoff(failures: u32) -> Duration {
-    BACKOFF_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_MAX)
+    BACKOFF_MIN
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(BACKOFF_MAX)
 }
 
 #[cfg(test)]

@@ -69,7 +69,11 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Create { target, object } => write!(f, "create {target} {object}"),
-            Step::Patch { target, part, patch } => {
+            Step::Patch {
+                target,
+                part,
+                patch,
+            } => {
                 let part = match part {
                     Part::Object => "patch",
                     Part::Status => "patch-status",

@@ -28,7 +28,11 @@ pub enum Change<K, V> {
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), epoch: 0, synced: false }
+        Self {
+            rows: BTreeMap::new(),
+            epoch: 0,
+            synced: false,
+        }
     }
 }
 
@@ -74,7 +78,10 @@ impl<K: Ord + Clone, V> Table<K, V> {
             .filter(|(_, (seen, _))| *seen != epoch)
             .map(|(key, _)| key.clone())
             .collect();
-        let mut changes: Vec<_> = stale.into_iter().filter_map(|key| self.remove(key)).collect();
+        let mut changes: Vec<_> = stale
+            .into_iter()
+            .filter_map(|key| self.remove(key))
+            .collect();
         if !self.synced {
             self.synced = true;
             changes.push(Change::Synced);
@@ -103,7 +110,9 @@ impl<K: Ord + Clone, V> Table<K, V> {
 
     /// The rows from `start` on, by key.
     pub fn range_from(&self, start: K) -> impl Iterator<Item = (&K, &V)> {
-        self.rows.range(start..).map(|(key, (_, value))| (key, value))
+        self.rows
+            .range(start..)
+            .map(|(key, (_, value))| (key, value))
     }
 
     /// The number of rows.
@@ -121,7 +130,10 @@ impl<K: Ord + Clone, V> Table<K, V> {
 mod tests {
     use super::*;
 
-    fn observe(table: &mut Table<&'static str, u8>, event: Event<(&'static str, u8)>) -> Vec<Change<&'static str, u8>> {
+    fn observe(
+        table: &mut Table<&'static str, u8>,
+        event: Event<(&'static str, u8)>,
+    ) -> Vec<Change<&'static str, u8>> {
         table.observe(event, |(key, value)| (key, (value > 0).then_some(value)))
     }
 
@@ -145,7 +157,10 @@ mod tests {
     fn a_row_that_is_not_kept_any_more_is_gone() {
         let mut table = Table::default();
         observe(&mut table, Event::Apply(("a", 1)));
-        assert_eq!(observe(&mut table, Event::Apply(("a", 0))), [Change::Gone("a", 1)]);
+        assert_eq!(
+            observe(&mut table, Event::Apply(("a", 0))),
+            [Change::Gone("a", 1)]
+        );
         assert_eq!(observe(&mut table, Event::Apply(("a", 0))), []);
         assert_eq!(observe(&mut table, Event::Delete(("a", 0))), []);
         assert!(table.is_empty());

@@ -38,7 +38,9 @@ where
     watcher(api, config)
         .modify(|object| {
             object.managed_fields_mut().clear();
-            object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+            object
+                .annotations_mut()
+                .remove("kubectl.kubernetes.io/last-applied-configuration");
         })
         .default_backoff()
         .filter_map(move |event| {

@@ -51,9 +51,16 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
     // A manager that waits for the lease is ready: it would take over.
     let (_ready, readiness) = watch::channel(Readiness::Ok(()));
     let health = admin::listen(config.health_address).await?;
-    tasks.spawn("health", admin::serve(health, admin::health(readiness), tasks.shutdown()));
-    let candidate =
-        Candidate::new(client.clone(), &config.namespace, LEASE, config.identity.clone());
+    tasks.spawn(
+        "health",
+        admin::serve(health, admin::health(readiness), tasks.shutdown()),
+    );
+    let candidate = Candidate::new(
+        client.clone(),
+        &config.namespace,
+        LEASE,
+        config.identity.clone(),
+    );
     let mut shutdown = tasks.shutdown();
     tasks.spawn("lead", async move {
         if !candidate.acquire(&mut shutdown).await {

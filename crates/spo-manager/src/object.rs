@@ -67,8 +67,13 @@ impl Pod {
         if matches!(self.status.phase.as_str(), "Succeeded" | "Failed") {
             return Vec::new();
         }
-        let PodSpec { security_context, containers, init_containers, ephemeral_containers, .. } =
-            &self.spec;
+        let PodSpec {
+            security_context,
+            containers,
+            init_containers,
+            ephemeral_containers,
+            ..
+        } = &self.spec;
         let contexts = containers
             .iter()
             .chain(init_containers)
@@ -129,7 +134,11 @@ struct NodeCondition {
 impl Node {
     /// Whether the node answers. One whose condition `Ready` is `False` or `Unknown` does not.
     pub(crate) fn is_up(&self) -> bool {
-        let ready = self.status.conditions.iter().find(|condition| condition.r#type == "Ready");
+        let ready = self
+            .status
+            .conditions
+            .iter()
+            .find(|condition| condition.r#type == "Ready");
         ready.is_none_or(|condition| condition.status == "True")
     }
 }
@@ -156,7 +165,10 @@ fn lenient<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
 impl NodeReport {
     /// The kind, name and uid of what the report is about.
     pub(crate) fn subject(&self) -> Option<(&str, &str, &str)> {
-        let owner = self.owner_references().iter().find(|owner| owner.controller == Some(true))?;
+        let owner = self
+            .owner_references()
+            .iter()
+            .find(|owner| owner.controller == Some(true))?;
         Some((&owner.kind, &owner.name, &owner.uid))
     }
 
@@ -192,7 +204,10 @@ spec:
   - securityContext: {seccompProfile: {type: Localhost, localhostProfile: operator/c.json}}
   - securityContext: {seccompProfile: {type: Localhost, localhostProfile: other/d.json}}
 ";
-        assert_eq!(pod(running).seccomp_files(), ["a.json", "c.json", "old.json", "pod.json"]);
+        assert_eq!(
+            pod(running).seccomp_files(),
+            ["a.json", "c.json", "old.json", "pod.json"]
+        );
         let ended = format!("{running}status: {{phase: Succeeded}}\n");
         assert!(pod(&ended).seccomp_files().is_empty());
     }

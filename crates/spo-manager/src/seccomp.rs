@@ -16,7 +16,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use spo_api::seccomp_profile::held::HeldSeccompProfile;
-use spo_api::spod::SecurityProfilesOperatorDaemon;
+use spo_api::spod::held::HeldSpod;
 use spo_api::{GROUP, meta};
 use spo_kube::controller::Reconcile;
 use spo_kube::execute::{Cause, execute};
@@ -46,8 +46,12 @@ pub(crate) struct Context {
 /// Runs until shutdown.
 pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let events = events(&context);
-    let controller =
-        Controller { context, index: Index::default(), waiting: BTreeMap::new(), started: false };
+    let controller = Controller {
+        context,
+        index: Index::default(),
+        waiting: BTreeMap::new(),
+        started: false,
+    };
     spo_kube::controller::run(controller, events, CONCURRENCY, shutdown).await;
 }
 
@@ -56,18 +60,22 @@ enum Event {
     Report(watcher::Event<NodeReport>),
     Node(watcher::Event<Node>),
     Pod(watcher::Event<Pod>),
-    Spod(watcher::Event<SecurityProfilesOperatorDaemon>),
+    Spod(watcher::Event<HeldSpod>),
 }
 
 fn events(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
     let client = || context.client.clone();
     let scope = Scope::default();
     futures::stream::select_all([
-        watch(Api::all(client()), &scope).map(Event::Profile).boxed(),
+        watch(Api::all(client()), &scope)
+            .map(Event::Profile)
+            .boxed(),
         watch(Api::all(client()), &scope).map(Event::Report).boxed(),
         watch(Api::all(client()), &scope).map(Event::Node).boxed(),
         watch(Api::all(client()), &scope).map(Event::Pod).boxed(),
-        watch(Api::namespaced(client(), &context.namespace), &scope).map(Event::Spod).boxed(),
+        watch(Api::namespaced(client(), &context.namespace), &scope)
+            .map(Event::Spod)
+            .boxed(),
     ])
 }
 
@@ -124,16 +132,25 @@ impl Reconcile for Controller {
         if !self.index.synced() {
             return Vec::new();
         }
-        let Touched { profiles, mut all, mut vanished } = touched;
+        let Touched {
+            profiles,
+            mut all,
+            mut vanished,
+        } = touched;
         if !self.started {
             self.started = true;
             all = true;
             vanished = self.index.vanished();
-            info!(profiles = self.index.names().len(), "in sync with the cluster");
+            info!(
+                profiles = self.index.names().len(),
+                "in sync with the cluster"
+            );
         }
         let names = if all { self.index.names() } else { profiles };
         let profiles = names.into_iter().map(|name| (Key::Profile(name), gather));
-        let nodes = vanished.into_iter().map(|node| (Key::VanishedNode(node), Duration::ZERO));
+        let nodes = vanished
+            .into_iter()
+            .map(|node| (Key::VanishedNode(node), Duration::ZERO));
         profiles.chain(nodes).collect()
     }
 
@@ -159,15 +176,26 @@ impl Reconcile for Controller {
     }
 
     fn finish(&mut self, key: &Key, done: Option<Done>) -> (Outcome, Vec<Key>) {
-        let Some(Done { written, outcome, waits }) = done else {
+        let Some(Done {
+            written,
+            outcome,
+            waits,
+        }) = done
+        else {
             return (Outcome::Failed, Vec::new());
         };
         if let (Key::Profile(name), false) = (key, waits) {
             self.waiting.remove(name);
         }
-        let touched = written.map(|profile| self.index.written(profile)).unwrap_or_default();
+        let touched = written
+            .map(|profile| self.index.written(profile))
+            .unwrap_or_default();
         // The profile itself is as it was planned; others may extend it.
-        let others = touched.profiles.into_iter().map(Key::Profile).filter(|other| other != key);
+        let others = touched
+            .profiles
+            .into_iter()
+            .map(Key::Profile)
+            .filter(|other| other != key);
         (outcome, others.collect())
     }
 }
@@ -175,10 +203,14 @@ impl Reconcile for Controller {
 impl Controller {
     fn inputs(&mut self, name: &str) -> Option<plan::Inputs> {
         let now = Time(jiff::Timestamp::now());
-        let mut inputs = self.index.inputs(name, &self.context.spod, Duration::ZERO, now)?;
+        let mut inputs = self
+            .index
+            .inputs(name, &self.context.spod, Duration::ZERO, now)?;
         let generation = inputs.profile.generation;
-        let (since_generation, since) =
-            self.waiting.entry(name.to_owned()).or_insert((generation, Instant::now()));
+        let (since_generation, since) = self
+            .waiting
+            .entry(name.to_owned())
+            .or_insert((generation, Instant::now()));
         if *since_generation != generation {
             (*since_generation, *since) = (generation, Instant::now());
         }
@@ -203,16 +235,28 @@ async fn reconcile(client: Client, inputs: plan::Inputs) -> Done {
             // It is gone, or somebody was faster: the watch will say.
             Err(error) if matches!(error.cause(), Cause::NotFound | Cause::Conflict) => {
                 debug!(profile = %name, error = %chain(&error), "overtaken");
-                return Done { written, outcome: Outcome::Again(GATHER), waits: again.is_some() };
+                return Done {
+                    written,
+                    outcome: Outcome::Again(GATHER),
+                    waits: again.is_some(),
+                };
             }
             Err(error) => {
                 error!(profile = %name, error = %chain(&error), "cannot reconcile");
-                return Done { written, outcome: Outcome::Failed, waits: again.is_some() };
+                return Done {
+                    written,
+                    outcome: Outcome::Failed,
+                    waits: again.is_some(),
+                };
             }
         }
     }
     let outcome = again.map_or(Outcome::Settled, Outcome::Again);
-    Done { written, outcome, waits: again.is_some() }
+    Done {
+        written,
+        outcome,
+        waits: again.is_some(),
+    }
 }
 
 /// Deletes what a node has reported that does not exist any more.
@@ -232,7 +276,11 @@ async fn forget(client: Client, node: String) -> Done {
             Outcome::Failed
         }
     };
-    Done { written: None, outcome, waits: false }
+    Done {
+        written: None,
+        outcome,
+        waits: false,
+    }
 }
 
 fn held(object: DynamicObject) -> Option<HeldSeccompProfile> {

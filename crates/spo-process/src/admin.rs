@@ -36,7 +36,9 @@ pub enum Error {
 /// Listens for `/healthz` (the process runs), `/readyz` (it has seen the cluster once) and
 /// `/metrics`, `/metrics-spod` if a registry is given.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen { address, source })
 }
 
 /// The health routes. `/healthz` is green as long as the process can answer at all: a feature that
@@ -66,9 +68,11 @@ pub fn metrics(registry: Registry) -> Router {
 
 async fn exposition(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
     match TextEncoder::new().encode_to_string(&registry.gather()) {
-        Ok(text) => {
-            (StatusCode::OK, [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)
-        }
+        Ok(text) => (
+            StatusCode::OK,
+            [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)],
+            text,
+        ),
         Err(error) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
@@ -80,7 +84,9 @@ async fn exposition(State(registry): State<Arc<Registry>>) -> impl IntoResponse 
 /// Serves until shutdown.
 pub async fn serve(listener: TcpListener, router: Router, mut shutdown: Shutdown) {
     let stopped = async move { shutdown.asked().await };
-    let served = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(stopped)
+        .await;
     if let Err(error) = served {
         tracing::error!(%error, "cannot serve");
     }

@@ -31,7 +31,9 @@ mod tests {
 
     #[test]
     fn sources_are_appended() {
-        let error = Outer { source: std::io::Error::other("disk is on fire") };
+        let error = Outer {
+            source: std::io::Error::other("disk is on fire"),
+        };
         assert_eq!(chain(&error), "cannot write profile: disk is on fire");
     }
 }

@@ -46,7 +46,10 @@ impl Default for Tasks {
 impl Tasks {
     /// No tasks yet.
     pub fn new() -> Self {
-        Self { set: JoinSet::new(), shutdown: watch::Sender::new(false) }
+        Self {
+            set: JoinSet::new(),
+            shutdown: watch::Sender::new(false),
+        }
     }
 
     /// A handle that tells when to end.
@@ -95,9 +98,10 @@ impl Tasks {
 
 async fn signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         error!("cannot listen to signals; end the process with SIGKILL");
         return std::future::pending().await;
     };

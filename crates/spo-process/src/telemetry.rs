@@ -19,9 +19,15 @@ pub fn init(verbosity: u8, filter: Option<&str>) {
         1 => "debug",
         _ => "trace",
     };
-    let ours = ["spo_daemon", "spo_manager", "spo_kube", "spo_host", "spo_process"]
-        .map(|name| format!("{name}={level}"))
-        .join(",");
+    let ours = [
+        "spo_daemon",
+        "spo_manager",
+        "spo_kube",
+        "spo_host",
+        "spo_process",
+    ]
+    .map(|name| format!("{name}={level}"))
+    .join(",");
     let default = format!("warn,security_profiles_operator={level},{ours}");
     let filter = EnvFilter::new(filter.unwrap_or(&default));
     tracing_subscriber::fmt()

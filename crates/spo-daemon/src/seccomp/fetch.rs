@@ -51,7 +51,10 @@ pub(super) fn snapshot(
         rival: index.rival(name),
         restrictions: index.restrictions(&context.spod),
         report,
-        statuses: index.statuses(name).map(|(status, _)| status.to_owned()).collect(),
+        statuses: index
+            .statuses(name)
+            .map(|(status, _)| status.to_owned())
+            .collect(),
         last_known,
         name: name.to_owned(),
     }
@@ -59,7 +62,16 @@ pub(super) fn snapshot(
 
 /// Completes the inputs.
 pub(super) async fn fetch(snapshot: Snapshot, context: &Context) -> (Inputs, About) {
-    let Snapshot { name, row, chain, rival, restrictions, report, statuses, last_known } = snapshot;
+    let Snapshot {
+        name,
+        row,
+        chain,
+        rival,
+        restrictions,
+        report,
+        statuses,
+        last_known,
+    } = snapshot;
     let file = ProfileName::parse(&name)
         .map_err(|error| format!("metadata.name: {error}"))
         .and_then(|name| layout::seccomp_file(&name).map_err(|error| error.to_string()));
@@ -74,7 +86,10 @@ pub(super) async fn fetch(snapshot: Snapshot, context: &Context) -> (Inputs, Abo
         uid: row.as_ref().map(|row| row.uid.clone()).unwrap_or_default(),
         name: name.clone(),
     };
-    let about = About { owner, reported: statuses.contains(&status_name) };
+    let about = About {
+        owner,
+        reported: statuses.contains(&status_name),
+    };
     let profile = row.map(|row| Profile {
         generation: row.generation,
         deletion: row.deletion,
@@ -139,9 +154,20 @@ fn resolve(
 
 /// Asks libseccomp, which searches its tables by name: off the event loop.
 async fn unknown_syscalls(profile: Option<&Profile>) -> Vec<String> {
-    let Some(Profile { resolved: Ok(resolved), .. }) = profile else { return Vec::new() };
-    let names: Vec<String> =
-        resolved.spec.syscalls.iter().flat_map(|syscall| &syscall.names).cloned().collect();
+    let Some(Profile {
+        resolved: Ok(resolved),
+        ..
+    }) = profile
+    else {
+        return Vec::new();
+    };
+    let names: Vec<String> = resolved
+        .spec
+        .syscalls
+        .iter()
+        .flat_map(|syscall| &syscall.names)
+        .cloned()
+        .collect();
     let arches = resolved.spec.architectures.clone();
     let looked_up = tokio::task::spawn_blocking(move || {
         spo_host::seccomp::unknown_syscalls(names.iter().map(String::as_str), &arches)

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use kube::runtime::watcher::Event;
 
 use spo_api::seccomp_profile::held::{HeldSeccompProfile, PackedSpec};
-use spo_api::spod::SecurityProfilesOperatorDaemon;
+use spo_api::spod::held::HeldSpod;
 use spo_api::{condition, meta, name::ProfileName};
 use spo_kube::table::{Change, Table};
 use spo_profile::layout;
@@ -45,7 +45,6 @@ pub(super) struct StatusRow {
     version: u64,
 }
 
-
 /// What the watches have shown.
 #[derive(Default)]
 pub(super) struct Index {
@@ -73,7 +72,10 @@ impl Touched {
     }
 
     fn all() -> Self {
-        Self { all: true, ..Self::default() }
+        Self {
+            all: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -133,18 +135,18 @@ impl Index {
     }
 
     /// Takes an event about the operator's configuration in.
-    pub(super) fn observe_spod(
-        &mut self,
-        event: Event<SecurityProfilesOperatorDaemon>,
-        name: &str,
-    ) -> Touched {
+    pub(super) fn observe_spod(&mut self, event: Event<HeldSpod>, name: &str) -> Touched {
         let before = self.restrictions(name);
         let changes = self.spods.observe(event, |spod| {
             let row = Arc::new(restrictions(&spod));
             (spod.name_any(), Some(row))
         });
         let synced = changes.contains(&Change::Synced);
-        if synced || before != self.restrictions(name) { Touched::all() } else { Touched::none() }
+        if synced || before != self.restrictions(name) {
+            Touched::all()
+        } else {
+            Touched::none()
+        }
     }
 
     /// Puts in what a write of ours has returned.
@@ -185,9 +187,9 @@ impl Index {
         profile: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a StatusRow)> {
         // Few: a table of one node's statuses, ordered by profile.
-        self.statuses.range_from((profile.to_owned(), String::new())).map_while(
-            move |((of, name), row)| (of == profile).then_some((name.as_str(), row)),
-        )
+        self.statuses
+            .range_from((profile.to_owned(), String::new()))
+            .map_while(move |((of, name), row)| (of == profile).then_some((name.as_str(), row)))
     }
 
     /// What profiles may contain.
@@ -203,7 +205,9 @@ impl Index {
         let mut chain = BTreeMap::new();
         let mut next = self.profiles.get(name).and_then(|row| row.base.clone());
         while let Some(base) = next {
-            let Some(row) = self.profiles.get(&base) else { break };
+            let Some(row) = self.profiles.get(&base) else {
+                break;
+            };
             if chain.insert(base, Arc::clone(&row.spec)).is_some() {
                 break;
             }
@@ -239,7 +243,12 @@ impl Index {
         let mut next = vec![name.to_owned()];
         while let Some(name) = next.pop() {
             if let Some(children) = self.children.get(&name) {
-                next.extend(children.iter().filter(|c| !touched.profiles.contains(*c)).cloned());
+                next.extend(
+                    children
+                        .iter()
+                        .filter(|c| !touched.profiles.contains(*c))
+                        .cloned(),
+                );
             }
             touched.profiles.insert(name);
         }
@@ -249,14 +258,14 @@ impl Index {
     }
 
     fn link(&mut self, name: &str, old: Option<&Row>, new: Option<&Row>) {
-        relink(&mut self.children, name, old.and_then(|row| row.base.clone()), new.and_then(|row| row.base.clone()));
-        let file = file_of(name);
         relink(
-            &mut self.claims,
+            &mut self.children,
             name,
-            old.and(file.clone()),
-            new.and(file),
+            old.and_then(|row| row.base.clone()),
+            new.and_then(|row| row.base.clone()),
         );
+        let file = file_of(name);
+        relink(&mut self.claims, name, old.and(file.clone()), new.and(file));
     }
 }
 
@@ -286,10 +295,20 @@ fn file_of(name: &str) -> Option<String> {
 }
 
 fn row(profile: HeldSeccompProfile) -> (String, Option<Row>) {
-    let HeldSeccompProfile { metadata, spec, status } = profile;
+    let HeldSeccompProfile {
+        metadata,
+        spec,
+        status,
+    } = profile;
     let status = status.unwrap_or_default();
-    let in_use = status.conditions.iter().find(|c| c.type_ == condition::IN_USE);
-    let deletion = match (&metadata.deletion_timestamp, in_use.map(|c| c.status.as_str())) {
+    let in_use = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == condition::IN_USE);
+    let deletion = match (
+        &metadata.deletion_timestamp,
+        in_use.map(|c| c.status.as_str()),
+    ) {
         (None, _) => Deletion::No,
         (Some(_), Some("False")) => Deletion::Released,
         (Some(_), Some("True")) => Deletion::HeldBack,
@@ -301,7 +320,9 @@ fn row(profile: HeldSeccompProfile) -> (String, Option<Row>) {
         created: metadata.creation_timestamp.map(|time| time.0.as_second()),
         generation: metadata.generation,
         deletion,
-        partial: metadata.labels.is_some_and(|labels| labels.contains_key(meta::LABEL_PARTIAL)),
+        partial: metadata
+            .labels
+            .is_some_and(|labels| labels.contains_key(meta::LABEL_PARTIAL)),
         in_use: status.active_workloads_count.unwrap_or_default() > 0,
         base: base.filter(|base| !base.is_empty() && !base.starts_with("oci://")),
         spec: Arc::new(spec),
@@ -327,11 +348,14 @@ fn status_row(status: HeldNodeStatus) -> ((String, String), Option<StatusRow>) {
 
 /// Resource versions are ordered numbers (KEP-5504).
 fn version(status: &HeldNodeStatus) -> u64 {
-    status.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
+    status
+        .resource_version()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_default()
 }
 
-fn restrictions(spod: &SecurityProfilesOperatorDaemon) -> Restrictions {
-    let security = spod.spec.security.clone().unwrap_or_default();
+fn restrictions(spod: &HeldSpod) -> Restrictions {
+    let security = spod.security();
     Restrictions {
         allowed_syscalls: security.allowed_syscalls.into_iter().collect(),
         allowed_actions: security.allowed_seccomp_actions.into_iter().collect(),

@@ -85,7 +85,9 @@ pub(super) enum OnDisk {
 
 /// Plans. Total: a profile that may not be installed is a plan too.
 pub(super) fn plan(inputs: &Inputs) -> Vec<Step> {
-    let Some(profile) = &inputs.profile else { return gone(inputs) };
+    let Some(profile) = &inputs.profile else {
+        return gone(inputs);
+    };
     let mut steps = match profile.deletion {
         Deletion::Undecided => Vec::new(),
         Deletion::HeldBack => held_back(inputs, profile),
@@ -122,7 +124,9 @@ fn gone(inputs: &Inputs) -> Vec<Step> {
 
 fn held_back(inputs: &Inputs, profile: &Profile) -> Vec<Step> {
     // Never a new object: with foreground deletion they go before the profile does.
-    let Some(old) = &inputs.report else { return Vec::new() };
+    let Some(old) = &inputs.report else {
+        return Vec::new();
+    };
     report_if_new(
         inputs,
         Report {
@@ -162,7 +166,10 @@ fn install(inputs: &Inputs, profile: &Profile) -> Vec<Step> {
     let resolved = match &profile.resolved {
         Ok(resolved) => resolved,
         Err(Unresolved::Unreadable(why)) => {
-            return error(INVALID, format!("spec is not a valid SeccompProfile: {why}"));
+            return error(
+                INVALID,
+                format!("spec is not a valid SeccompProfile: {why}"),
+            );
         }
         Err(Unresolved::Base(why)) => return error(INVALID, why.to_string()),
         Err(Unresolved::Artifact(reference)) => {
@@ -188,7 +195,10 @@ fn install(inputs: &Inputs, profile: &Profile) -> Vec<Step> {
         return steps;
     }
     let problems = validate::validate(&resolved.spec);
-    if let Some(problem) = problems.iter().find(|problem| problem.severity == Severity::Error) {
+    if let Some(problem) = problems
+        .iter()
+        .find(|problem| problem.severity == Severity::Error)
+    {
         return error(INVALID, problem.to_string());
     }
     let mut steps = write_if_new(inputs, file, &resolved.spec);
@@ -211,7 +221,10 @@ fn write_if_new(inputs: &Inputs, file: &str, spec: &SeccompProfileSpec) -> Vec<S
         return Vec::new();
     }
     let tampered = inputs.last_known == Some(render::digest(&bytes));
-    let mut steps = vec![Step::Write { file: file.to_owned(), bytes }];
+    let mut steps = vec![Step::Write {
+        file: file.to_owned(),
+        bytes,
+    }];
     steps.push(Step::CountOperation(Operation::Update));
     if tampered {
         let what = match inputs.on_disk {
@@ -230,7 +243,11 @@ fn write_if_new(inputs: &Inputs, file: &str, spec: &SeccompProfileSpec) -> Vec<S
 fn set_aside(inputs: &Inputs, profile: &Profile, state: ProfileState) -> Vec<Step> {
     let installed = inputs.on_disk != OnDisk::Absent;
     let keep = profile.in_use && installed;
-    let mut steps = if keep { Vec::new() } else { remove_if_present(inputs) };
+    let mut steps = if keep {
+        Vec::new()
+    } else {
+        remove_if_present(inputs)
+    };
     steps.extend(report_if_new(
         inputs,
         Report {
@@ -258,11 +275,7 @@ fn fail(inputs: &Inputs, profile: &Profile, reason: &'static str, message: Strin
 }
 
 /// What to do after a step on this node has failed: say so.
-pub(super) fn after_failure(
-    inputs: &Inputs,
-    reason: &'static str,
-    message: String,
-) -> Vec<Step> {
+pub(super) fn after_failure(inputs: &Inputs, reason: &'static str, message: String) -> Vec<Step> {
     match &inputs.profile {
         // A deletion that fails must not create a new object; the old one still says `Installed`.
         Some(profile) if profile.deletion == Deletion::No || inputs.report.is_some() => {
@@ -285,7 +298,11 @@ fn warnings(
     if !inputs.unknown_syscalls.is_empty() {
         texts.insert(0, unknown_syscalls(spec, &inputs.unknown_syscalls));
     }
-    let reason = if inputs.unknown_syscalls.is_empty() { INVALID } else { UNKNOWN_SYSCALL };
+    let reason = if inputs.unknown_syscalls.is_empty() {
+        INVALID
+    } else {
+        UNKNOWN_SYSCALL
+    };
     (!texts.is_empty()).then(|| (reason, texts.join("; ")))
 }
 
@@ -296,7 +313,11 @@ fn unknown_syscalls(spec: &SeccompProfileSpec, unknown: &[String]) -> String {
     let unknown: BTreeSet<&str> = unknown.iter().map(String::as_str).collect();
     let mut places = Vec::new();
     for (rule, syscall) in spec.syscalls.iter().enumerate() {
-        for name in syscall.names.iter().filter(|name| unknown.contains(name.as_str())) {
+        for name in syscall
+            .names
+            .iter()
+            .filter(|name| unknown.contains(name.as_str()))
+        {
             places.push(format!("spec.syscalls[{rule}].names: {name:?}"));
         }
     }
@@ -314,7 +335,11 @@ fn unknown_syscalls(spec: &SeccompProfileSpec, unknown: &[String]) -> String {
 }
 
 fn report_if_new(inputs: &Inputs, report: Report) -> Vec<Step> {
-    if inputs.report.as_ref() == Some(&report) { Vec::new() } else { vec![Step::Report(report)] }
+    if inputs.report.as_ref() == Some(&report) {
+        Vec::new()
+    } else {
+        vec![Step::Report(report)]
+    }
 }
 
 fn remove_if_present(inputs: &Inputs) -> Vec<Step> {
@@ -326,18 +351,29 @@ fn remove_if_present(inputs: &Inputs) -> Vec<Step> {
 
 fn remove(file: &str) -> Vec<Step> {
     vec![
-        Step::Remove { file: file.to_owned() },
+        Step::Remove {
+            file: file.to_owned(),
+        },
         Step::CountOperation(Operation::Delete),
     ]
 }
 
 fn withdraw_all(inputs: &Inputs) -> Vec<Step> {
-    inputs.statuses.iter().map(|name| Step::Withdraw { name: name.clone() }).collect()
+    inputs
+        .statuses
+        .iter()
+        .map(|name| Step::Withdraw { name: name.clone() })
+        .collect()
 }
 
 fn withdraw_outdated(inputs: &Inputs) -> Vec<Step> {
-    let outdated = inputs.statuses.iter().filter(|name| **name != inputs.status_name);
-    outdated.map(|name| Step::Withdraw { name: name.clone() }).collect()
+    let outdated = inputs
+        .statuses
+        .iter()
+        .filter(|name| **name != inputs.status_name);
+    outdated
+        .map(|name| Step::Withdraw { name: name.clone() })
+        .collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use spo_api::name::ProfileName;
 use spo_api::node_status::Mechanism;
 use spo_api::seccomp_profile::SeccompProfileStatus;
 use spo_api::seccomp_profile::held::{HeldSeccompProfile, PackedSpec};
-use spo_api::spod::{NotAllowedProfiles, SecurityProfilesOperatorDaemon};
+use spo_api::spod::NotAllowedProfiles;
+use spo_api::spod::held::HeldSpod;
 use spo_kube::table::{Change, Table};
 use spo_profile::layout;
 use spo_profile::seccomp::render;
@@ -85,7 +86,10 @@ pub(super) struct Touched {
 
 impl Touched {
     fn all_if(all: bool) -> Self {
-        Self { all, ..Self::default() }
+        Self {
+            all,
+            ..Self::default()
+        }
     }
 }
 
@@ -102,7 +106,9 @@ impl Index {
                 }
                 Change::Set(name, old) => {
                     let new = self.profiles.get(&name).cloned();
-                    let Some(new) = new.filter(|new| old.as_ref() != Some(new)) else { continue };
+                    let Some(new) = new.filter(|new| old.as_ref() != Some(new)) else {
+                        continue;
+                    };
                     let old_base = old.as_ref().and_then(|old| old.base.as_deref());
                     self.relink(&name, old_base, new.base.as_deref());
                     if old.is_none_or(|old| old.spec != new.spec) {
@@ -120,12 +126,12 @@ impl Index {
         let nodes = match &event {
             Event::Init => self.registrations.observe(Event::Init, registration),
             Event::InitDone => self.registrations.observe(Event::InitDone, registration),
-            Event::Apply(report) | Event::InitApply(report) if is_about_node(report) => {
-                self.registrations.observe(Event::Apply(report.clone()), registration)
-            }
-            Event::Delete(report) if is_about_node(report) => {
-                self.registrations.observe(Event::Delete(report.clone()), registration)
-            }
+            Event::Apply(report) | Event::InitApply(report) if is_about_node(report) => self
+                .registrations
+                .observe(Event::Apply(report.clone()), registration),
+            Event::Delete(report) if is_about_node(report) => self
+                .registrations
+                .observe(Event::Delete(report.clone()), registration),
             Event::Apply(_) | Event::InitApply(_) | Event::Delete(_) => Vec::new(),
         };
         let mut touched = Touched::default();
@@ -153,7 +159,10 @@ impl Index {
 
     pub(super) fn observe_node(&mut self, event: Event<Node>) -> Touched {
         let mut touched = Touched::default();
-        for change in self.nodes.observe(event, |node| (node.name_any(), Some(node.is_up()))) {
+        for change in self
+            .nodes
+            .observe(event, |node| (node.name_any(), Some(node.is_up())))
+        {
             match change {
                 Change::Synced => touched.all = true,
                 Change::Gone(node, _) => {
@@ -194,7 +203,10 @@ impl Index {
                 }
             }
             for file in &new {
-                self.users.entry(file.clone()).or_default().insert(key.clone());
+                self.users
+                    .entry(file.clone())
+                    .or_default()
+                    .insert(key.clone());
             }
             for file in old.iter().chain(&new) {
                 touched.profiles.extend(self.profiles_of(file));
@@ -203,14 +215,13 @@ impl Index {
         touched
     }
 
-    pub(super) fn observe_spod(
-        &mut self,
-        event: Event<SecurityProfilesOperatorDaemon>,
-    ) -> Touched {
+    pub(super) fn observe_spod(&mut self, event: Event<HeldSpod>) -> Touched {
         let changes = self.spods.observe(event, |spod| {
-            let security = spod.spec.security.as_ref();
-            let policy = security.and_then(|security| security.not_allowed_profiles);
-            (spod.name_any(), Some(policy == Some(NotAllowedProfiles::Delete)))
+            let policy = spod.security().not_allowed_profiles;
+            (
+                spod.name_any(),
+                Some(policy == Some(NotAllowedProfiles::Delete)),
+            )
         });
         Touched::all_if(!changes.is_empty())
     }
@@ -237,7 +248,11 @@ impl Index {
     pub(super) fn vanished(&self) -> BTreeSet<String> {
         let reported = self.reports.iter().map(|(_, row)| &row.node);
         let registered = self.registrations.iter().map(|(node, _)| node);
-        reported.chain(registered).filter(|node| self.nodes.get(*node).is_none()).cloned().collect()
+        reported
+            .chain(registered)
+            .filter(|node| self.nodes.get(*node).is_none())
+            .cloned()
+            .collect()
     }
 
     /// Whether a node exists.
@@ -256,7 +271,11 @@ impl Index {
         let row = self.profiles.get(name)?;
         let file = file_of(name);
         let users = file.as_ref().and_then(|file| self.users.get(file));
-        let users = users.into_iter().flatten().map(|(ns, pod)| format!("{ns}/{pod}")).collect();
+        let users = users
+            .into_iter()
+            .flatten()
+            .map(|(ns, pod)| format!("{ns}/{pod}"))
+            .collect();
         let effective_syscalls = self.effective_syscalls(name, row);
         let annotated = match (&effective_syscalls, row.annotation) {
             (Some(text), Some(hash)) => hash_of(text) == hash,
@@ -290,20 +309,31 @@ impl Index {
 
     fn node_facts(&self, name: &str, row: &ProfileRow) -> Vec<NodeFacts> {
         let mut reports: BTreeMap<&str, Option<&Report>> = BTreeMap::new();
-        for (_, report) in self.reports_of(name).filter(|(_, said)| said.owner_uid == row.uid) {
+        for (_, report) in self
+            .reports_of(name)
+            .filter(|(_, said)| said.owner_uid == row.uid)
+        {
             let known = reports.entry(&report.node).or_default();
             *known = known.or(report.report.as_ref());
         }
         // Who has registered, runs a daemon, or has reported, and exists.
-        let daemons = self.pods.iter().filter_map(|(_, pod)| pod.daemon_on.as_deref());
+        let daemons = self
+            .pods
+            .iter()
+            .filter_map(|(_, pod)| pod.daemon_on.as_deref());
         let registered = self.registrations.iter().map(|(node, _)| node.as_str());
-        let names: BTreeSet<&str> = daemons.chain(registered).chain(reports.keys().copied()).collect();
+        let names: BTreeSet<&str> = daemons
+            .chain(registered)
+            .chain(reports.keys().copied())
+            .collect();
         names
             .into_iter()
             .filter_map(|node| {
                 let up = *self.nodes.get(node)?;
                 let offers = self.registrations.get(node).is_none_or(|mechanisms| {
-                    mechanisms.iter().all(|m| m.name != MECHANISM || m.available)
+                    mechanisms
+                        .iter()
+                        .all(|m| m.name != MECHANISM || m.available)
                 });
                 let standing = match (up, offers) {
                     (false, _) => Standing::Down,
@@ -311,14 +341,22 @@ impl Index {
                     (true, true) => Standing::Expected,
                 };
                 let report = reports.get(node).copied().flatten().cloned();
-                Some(NodeFacts { name: node.to_owned(), standing, report })
+                Some(NodeFacts {
+                    name: node.to_owned(),
+                    standing,
+                    report,
+                })
             })
             .collect()
     }
 
     fn holders(&self, name: &str) -> Vec<String> {
         let nodes: BTreeSet<&String> = self.reports_of(name).map(|(_, row)| &row.node).collect();
-        nodes.into_iter().filter(|node| self.nodes.get(*node) == Some(&true)).cloned().collect()
+        nodes
+            .into_iter()
+            .filter(|node| self.nodes.get(*node) == Some(&true))
+            .cloned()
+            .collect()
     }
 
     fn reports_of<'a>(
@@ -340,7 +378,9 @@ impl Index {
                 }
                 Progress::Failed(_) => return None,
                 Progress::Need(need) => {
-                    let BaseRef::Local(base) = need.base() else { return None };
+                    let BaseRef::Local(base) = need.base() else {
+                        return None;
+                    };
                     let base = self.profiles.get(base).map(|row| row.spec.unpack());
                     resolver = need.answer(base.transpose().ok()?);
                 }
@@ -352,11 +392,15 @@ impl Index {
     fn profiles_of(&self, file: &str) -> impl Iterator<Item = String> {
         let stem = file.strip_suffix(".json").unwrap_or(file);
         let names = [stem, file].map(str::to_owned).into_iter();
-        let named: Vec<String> = names.filter(|name| self.profiles.get(name).is_some()).collect();
+        let named: Vec<String> = names
+            .filter(|name| self.profiles.get(name).is_some())
+            .collect();
         // The file of a very long name does not show the name.
         let searched = if named.is_empty() && file.contains('_') {
             let all = self.profiles.iter().map(|(name, _)| name);
-            all.filter(|name| file_of(name).as_deref() == Some(file)).cloned().collect()
+            all.filter(|name| file_of(name).as_deref() == Some(file))
+                .cloned()
+                .collect()
         } else {
             Vec::new()
         };
@@ -379,14 +423,21 @@ impl Index {
             children.remove(name);
         }
         if let Some(new) = new {
-            self.children.entry(new.to_owned()).or_default().insert(name.to_owned());
+            self.children
+                .entry(new.to_owned())
+                .or_default()
+                .insert(name.to_owned());
         }
         self.children.retain(|_, children| !children.is_empty());
     }
 }
 
 fn profile_row(profile: HeldSeccompProfile) -> (String, Option<ProfileRow>) {
-    let HeldSeccompProfile { metadata, spec, status } = profile;
+    let HeldSeccompProfile {
+        metadata,
+        spec,
+        status,
+    } = profile;
     let annotations = metadata.annotations.unwrap_or_default();
     let base = spec.unpack().ok().and_then(|spec| spec.base_profile_name);
     let row = ProfileRow {
@@ -395,8 +446,12 @@ fn profile_row(profile: HeldSeccompProfile) -> (String, Option<ProfileRow>) {
         generation: metadata.generation,
         deleting: metadata.deletion_timestamp.is_some(),
         finalizers: metadata.finalizers.unwrap_or_default(),
-        labeled: metadata.labels.is_some_and(|l| l.contains_key(meta::LABEL_PROFILE_ID)),
-        annotation: annotations.get(meta::ANNOTATION_SYSCALLS).map(|text| hash_of(text)),
+        labeled: metadata
+            .labels
+            .is_some_and(|l| l.contains_key(meta::LABEL_PROFILE_ID)),
+        annotation: annotations
+            .get(meta::ANNOTATION_SYSCALLS)
+            .map(|text| hash_of(text)),
         base: base.filter(|base| !base.is_empty()),
         spec: Arc::new(spec),
         status: status.unwrap_or_default(),
@@ -405,7 +460,9 @@ fn profile_row(profile: HeldSeccompProfile) -> (String, Option<ProfileRow>) {
 }
 
 fn is_about_node(report: &NodeReport) -> bool {
-    report.subject().is_some_and(|(kind, _, _)| kind == meta::KIND_NODE)
+    report
+        .subject()
+        .is_some_and(|(kind, _, _)| kind == meta::KIND_NODE)
 }
 
 fn registration(report: NodeReport) -> (String, Option<Vec<Mechanism>>) {
@@ -419,7 +476,11 @@ fn report_row(report: NodeReport) -> ((String, String), Option<ReportRow>) {
         return ((String::new(), name), None);
     };
     let row = ReportRow {
-        node: report.spec.as_ref().map(|spec| spec.node_name.clone()).unwrap_or_default(),
+        node: report
+            .spec
+            .as_ref()
+            .map(|spec| spec.node_name.clone())
+            .unwrap_or_default(),
         owner_uid: uid.to_owned(),
         report: report.state().and_then(|state| {
             let status = report.status.as_ref()?;

@@ -69,13 +69,19 @@ pub(super) struct Plan {
 /// Plans.
 pub(super) fn plan(inputs: &Inputs) -> Plan {
     if inputs.profile.deleting {
-        return Plan { steps: remove(inputs), again: None };
+        return Plan {
+            steps: remove(inputs),
+            again: None,
+        };
     }
     let mut steps: Vec<Step> = adopt(inputs).into_iter().collect();
     let sum = sum::sum(&inputs.nodes, inputs.profile.generation);
     let only_waiting = sum.waiting > 0 || sum.state == ProfileState::Pending;
     if only_waiting && inputs.waited < PATIENCE {
-        return Plan { steps, again: Some(PATIENCE - inputs.waited) };
+        return Plan {
+            steps,
+            again: Some(PATIENCE - inputs.waited),
+        };
     }
     let ready = ready(inputs, &sum);
     let status = status(inputs, sum.state, vec![ready]);
@@ -95,9 +101,20 @@ pub(super) fn plan(inputs: &Inputs) -> Plan {
 
 /// Our finalizer instead of upstream's, the label by which node statuses are found, the annotation.
 fn adopt(inputs: &Inputs) -> Option<Step> {
-    let Profile { name, resource_version, finalizers, labeled, annotated, .. } = &inputs.profile;
-    let ours = finalizers.iter().any(|finalizer| finalizer == meta::FINALIZER);
-    let upstream = finalizers.iter().any(|finalizer| meta::is_upstream_finalizer(finalizer));
+    let Profile {
+        name,
+        resource_version,
+        finalizers,
+        labeled,
+        annotated,
+        ..
+    } = &inputs.profile;
+    let ours = finalizers
+        .iter()
+        .any(|finalizer| finalizer == meta::FINALIZER);
+    let upstream = finalizers
+        .iter()
+        .any(|finalizer| meta::is_upstream_finalizer(finalizer));
     let mut metadata = serde_json::Map::new();
     if !ours || upstream {
         let mut kept = without_upstream(finalizers);
@@ -120,27 +137,47 @@ fn adopt(inputs: &Inputs) -> Option<Step> {
     // The list of finalizers is replaced as a whole: only in the version that was read.
     metadata.insert("resourceVersion".to_owned(), json!(resource_version));
     let patch = json!({ "metadata": metadata });
-    Some(Step::Patch { target: target(name), part: Part::Object, patch })
+    Some(Step::Patch {
+        target: target(name),
+        part: Part::Object,
+        patch,
+    })
 }
 
 fn without_upstream(finalizers: &[String]) -> Vec<String> {
-    finalizers.iter().filter(|finalizer| !meta::is_upstream_finalizer(finalizer)).cloned().collect()
+    finalizers
+        .iter()
+        .filter(|finalizer| !meta::is_upstream_finalizer(finalizer))
+        .cloned()
+        .collect()
 }
 
 /// A deletion: held back by pods, then released, then let go when no living node has it.
 fn remove(inputs: &Inputs) -> Vec<Step> {
-    let Profile { name, resource_version, finalizers, .. } = &inputs.profile;
+    let Profile {
+        name,
+        resource_version,
+        finalizers,
+        ..
+    } = &inputs.profile;
     if !inputs.users.is_empty() {
         let users = sum::list(&inputs.users);
         let message =
             format!("in use by {users}; the profile stays on the nodes until they are gone");
         let held = ("True", "ActiveWorkloads");
         let conditions = vec![
-            next(inputs, READY, condition::ready(ProfileState::Terminating), &message),
+            next(
+                inputs,
+                READY,
+                condition::ready(ProfileState::Terminating),
+                &message,
+            ),
             next(inputs, IN_USE, held, &message),
         ];
-        let mut steps =
-            write_status(inputs, &status(inputs, ProfileState::Terminating, conditions));
+        let mut steps = write_status(
+            inputs,
+            &status(inputs, ProfileState::Terminating, conditions),
+        );
         if !steps.is_empty() {
             steps.push(publish(inputs, Severity::Warning, "ProfileInUse", message));
         }
@@ -157,7 +194,11 @@ fn remove(inputs: &Inputs) -> Vec<Step> {
         let patch = json!({
             "metadata": { "finalizers": kept, "resourceVersion": resource_version }
         });
-        return vec![Step::Patch { target: target(name), part: Part::Object, patch }];
+        return vec![Step::Patch {
+            target: target(name),
+            part: Part::Object,
+            patch,
+        }];
     }
     let down: Vec<&str> = inputs
         .nodes
@@ -167,13 +208,29 @@ fn remove(inputs: &Inputs) -> Vec<Step> {
         .collect();
     let mut message = "being removed from the nodes".to_owned();
     if !down.is_empty() {
-        message.push_str(&format!("; not waiting for {}, which is down", sum::list(&down)));
+        message.push_str(&format!(
+            "; not waiting for {}, which is down",
+            sum::list(&down)
+        ));
     }
     let conditions = vec![
-        next(inputs, READY, condition::ready(ProfileState::Terminating), &message),
-        next(inputs, IN_USE, ("False", "NoActiveWorkloads"), "no pod uses the profile"),
+        next(
+            inputs,
+            READY,
+            condition::ready(ProfileState::Terminating),
+            &message,
+        ),
+        next(
+            inputs,
+            IN_USE,
+            ("False", "NoActiveWorkloads"),
+            "no pod uses the profile",
+        ),
     ];
-    write_status(inputs, &status(inputs, ProfileState::Terminating, conditions))
+    write_status(
+        inputs,
+        &status(inputs, ProfileState::Terminating, conditions),
+    )
 }
 
 fn ready(inputs: &Inputs, sum: &Sum) -> Condition {
@@ -181,8 +238,17 @@ fn ready(inputs: &Inputs, sum: &Sum) -> Condition {
 }
 
 fn next(inputs: &Inputs, type_: &str, says: (&str, &str), message: &str) -> Condition {
-    let Profile { status, generation, .. } = &inputs.profile;
-    condition::next(&status.conditions, type_, says, message, *generation, &inputs.now)
+    let Profile {
+        status, generation, ..
+    } = &inputs.profile;
+    condition::next(
+        &status.conditions,
+        type_,
+        says,
+        message,
+        *generation,
+        &inputs.now,
+    )
 }
 
 /// The whole status, with conditions of others kept.
@@ -192,18 +258,22 @@ fn status(
     mut conditions: Vec<Condition>,
 ) -> SeccompProfileStatus {
     let old = &inputs.profile.status;
-    let foreign =
-        old.conditions.iter().filter(|condition| ![READY, IN_USE].contains(&&*condition.type_));
+    let foreign = old
+        .conditions
+        .iter()
+        .filter(|condition| ![READY, IN_USE].contains(&&*condition.type_));
     conditions.extend(foreign.cloned());
     let count = i32::try_from(inputs.users.len()).unwrap_or(i32::MAX);
     SeccompProfileStatus {
         status: Some(state),
         conditions,
         localhost_profile: inputs.file.as_deref().map(layout::localhost_profile),
-        path: inputs
-            .file
-            .as_ref()
-            .map(|file| format!("/var/lib/kubelet/seccomp/{}", layout::localhost_profile(file))),
+        path: inputs.file.as_ref().map(|file| {
+            format!(
+                "/var/lib/kubelet/seccomp/{}",
+                layout::localhost_profile(file)
+            )
+        }),
         active_workloads: inputs.users.iter().take(WORKLOADS_MAX).cloned().collect(),
         active_workloads_count: (count > 0 || old.active_workloads_count.is_some())
             .then_some(count),
@@ -223,12 +293,21 @@ fn write_status(inputs: &Inputs, status: &SeccompProfileStatus) -> Vec<Step> {
         }
     }
     let target = target(&inputs.profile.name);
-    vec![Step::Patch { target, part: Part::Status, patch: json!({ "status": fields }) }]
+    vec![Step::Patch {
+        target,
+        part: Part::Status,
+        patch: json!({ "status": fields }),
+    }]
 }
 
 /// Tells the users what they would want to know at once: it is installed, or it can not be.
 fn tell(inputs: &Inputs, sum: &Sum) -> Option<Step> {
-    let old = inputs.profile.status.conditions.iter().find(|c| c.type_ == READY);
+    let old = inputs
+        .profile
+        .status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == READY);
     let told = |old: &Condition| {
         old.message == sum.message && old.observed_generation == inputs.profile.generation
     };
@@ -236,13 +315,20 @@ fn tell(inputs: &Inputs, sum: &Sum) -> Option<Step> {
         return None;
     }
     match (&sum.reason, sum.state) {
-        (Some(reason), _) => Some(publish(inputs, Severity::Warning, reason, sum.message.clone())),
+        (Some(reason), _) => Some(publish(
+            inputs,
+            Severity::Warning,
+            reason,
+            sum.message.clone(),
+        )),
         (None, ProfileState::Installed) => {
             // The first time, and after a change of the profile; not when a node comes or goes.
             let was_installed = inputs.profile.status.status == Some(ProfileState::Installed)
                 && old.is_some_and(|old| old.observed_generation == inputs.profile.generation);
-            let message =
-                format!("Successfully saved profile to disk on {}", sum::list(&sum.nodes));
+            let message = format!(
+                "Successfully saved profile to disk on {}",
+                sum::list(&sum.nodes)
+            );
             (!was_installed)
                 .then(|| publish(inputs, Severity::Normal, "SavedSeccompProfile", message))
         }
@@ -251,7 +337,12 @@ fn tell(inputs: &Inputs, sum: &Sum) -> Option<Step> {
 }
 
 fn publish(inputs: &Inputs, severity: Severity, reason: &str, message: String) -> Step {
-    let Profile { name, uid, resource_version, .. } = &inputs.profile;
+    let Profile {
+        name,
+        uid,
+        resource_version,
+        ..
+    } = &inputs.profile;
     Step::Publish(KubeEvent {
         about: ObjectReference {
             api_version: Some(format!("{GROUP}/v1")),
@@ -273,7 +364,11 @@ fn publish(inputs: &Inputs, severity: Severity, reason: &str, message: String) -
 fn target(name: &str) -> Target {
     let gvk = GroupVersionKind::gvk(GROUP, "v1", "SeccompProfile");
     let resource = ApiResource::from_gvk_with_plural(&gvk, "seccompprofiles");
-    Target { resource, namespace: None, name: name.to_owned() }
+    Target {
+        resource,
+        namespace: None,
+        name: name.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -55,16 +55,21 @@ const COMPLAINTS_MAX: usize = 5;
 
 /// Sums up.
 pub(super) fn sum(nodes: &[NodeFacts], generation: Option<i64>) -> Sum {
-    let expected: Vec<&NodeFacts> =
-        nodes.iter().filter(|node| node.standing == Standing::Expected).collect();
+    let expected: Vec<&NodeFacts> = nodes
+        .iter()
+        .filter(|node| node.standing == Standing::Expected)
+        .collect();
     let state_of = |node: &NodeFacts| current(node, generation).map(|report| report.state);
     let state = expected
         .iter()
         .map(|node| state_of(node).unwrap_or(ProfileState::Pending))
         .min()
         .unwrap_or(ProfileState::Pending);
-    let in_state: Vec<&NodeFacts> =
-        expected.iter().filter(|node| state_of(node) == Some(state)).copied().collect();
+    let in_state: Vec<&NodeFacts> = expected
+        .iter()
+        .filter(|node| state_of(node) == Some(state))
+        .copied()
+        .collect();
     let waiting: Vec<&str> = expected
         .iter()
         .filter(|node| state_of(node).is_none())
@@ -117,8 +122,10 @@ fn message(
         .iter()
         .filter(|node| current(node, generation).is_some_and(|report| report.state == counted))
         .count();
-    let mut parts =
-        vec![format!("{what} on {count} of {} nodes", expected.len() + down.len())];
+    let mut parts = vec![format!(
+        "{what} on {count} of {} nodes",
+        expected.len() + down.len()
+    )];
     parts.extend(complaints(expected, generation));
     if !waiting.is_empty() {
         parts.push(format!("waiting for {}", list(waiting)));
@@ -136,7 +143,12 @@ fn message(
 fn complaints(expected: &[&NodeFacts], generation: Option<i64>) -> Vec<String> {
     let mut by_text: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for node in expected {
-        if let Some(Report { reason, message: Some(message), .. }) = current(node, generation) {
+        if let Some(Report {
+            reason,
+            message: Some(message),
+            ..
+        }) = current(node, generation)
+        {
             let text = match reason {
                 Some(reason) => format!("{reason}: {message}"),
                 None => message.clone(),
@@ -160,7 +172,11 @@ fn complaints(expected: &[&NodeFacts], generation: Option<i64>) -> Vec<String> {
 pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
     let shown: Vec<&str> = names.iter().take(NODES_MAX).map(AsRef::as_ref).collect();
     let more = names.len().saturating_sub(NODES_MAX);
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+    if more > 0 {
+        format!("{} and {more} more", shown.join(", "))
+    } else {
+        shown.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -189,9 +205,20 @@ mod tests {
     fn the_lowest_state_wins_and_the_message_says_where() {
         use ProfileState::{Disabled, Error, Installed, Pending};
         check(&[], Pending, "no node has reported yet");
-        let (a, b) = (node("a", Some((Installed, 2))), node("b", Some((Installed, 2))));
-        check(&[a.clone(), b.clone()], Installed, "installed on 2 of 2 nodes");
-        check(&[a.clone(), node("c", None)], Pending, "installed on 1 of 2 nodes; waiting for c");
+        let (a, b) = (
+            node("a", Some((Installed, 2))),
+            node("b", Some((Installed, 2))),
+        );
+        check(
+            &[a.clone(), b.clone()],
+            Installed,
+            "installed on 2 of 2 nodes",
+        );
+        check(
+            &[a.clone(), node("c", None)],
+            Pending,
+            "installed on 1 of 2 nodes; waiting for c",
+        );
         // What a node says about an older generation is not about this one.
         check(
             &[a.clone(), node("c", Some((Installed, 1)))],
@@ -199,11 +226,19 @@ mod tests {
             "installed on 1 of 2 nodes; waiting for c",
         );
         check(
-            &[a.clone(), node("c", Some((Error, 2))), node("d", Some((Error, 2)))],
+            &[
+                a.clone(),
+                node("c", Some((Error, 2))),
+                node("d", Some((Error, 2))),
+            ],
             Error,
             "installed on 1 of 3 nodes; on c, d: Broken: no space",
         );
-        check(&[node("a", Some((Disabled, 2)))], Disabled, "disabled on 1 of 1 nodes");
+        check(
+            &[node("a", Some((Disabled, 2)))],
+            Disabled,
+            "disabled on 1 of 1 nodes",
+        );
     }
 
     #[test]

@@ -18,7 +18,11 @@ fn profile(name: &str, age: u32, base: Option<&str>) -> Value {
 
 fn apply(index: &mut Index, profile: Value) -> Vec<String> {
     let held = serde_json::from_value(profile).unwrap();
-    index.observe_profile(Event::Apply(held)).profiles.into_iter().collect()
+    index
+        .observe_profile(Event::Apply(held))
+        .profiles
+        .into_iter()
+        .collect()
 }
 
 fn status(profile: &str, name: &str, version: u32, state: &str) -> HeldNodeStatus {
@@ -49,7 +53,10 @@ fn a_changed_base_touches_all_that_extend_it() {
     // The same again is no change.
     assert!(apply(&mut index, changed).is_empty());
     // A cycle ends.
-    assert_eq!(apply(&mut index, profile("a", 0, Some("c"))), ["a", "b", "c"]);
+    assert_eq!(
+        apply(&mut index, profile("a", 0, Some("c"))),
+        ["a", "b", "c"]
+    );
     assert_eq!(index.chain("b").len(), 3);
     // A base that does not exist yet is remembered.
     apply(&mut index, profile("d", 0, Some("later")));
@@ -89,8 +96,14 @@ fn the_echo_of_an_older_write_is_ignored() {
     index.reported(status("a", "a-node-1-x", 9, "Installed"));
     let echo = Event::Apply(status("a", "a-node-1-x", 8, "Pending"));
     assert_eq!(index.observe_status(echo), Touched::none());
-    let said: Vec<_> = index.statuses("a").map(|(_, row)| row.report.clone()).collect();
-    assert_eq!(said[0].as_ref().unwrap().state, spo_api::node_status::ProfileState::Installed);
+    let said: Vec<_> = index
+        .statuses("a")
+        .map(|(_, row)| row.report.clone())
+        .collect();
+    assert_eq!(
+        said[0].as_ref().unwrap().state,
+        spo_api::node_status::ProfileState::Installed
+    );
     // What somebody else has changed since is not.
     let changed = Event::Apply(status("a", "a-node-1-x", 10, "Pending"));
     assert!(index.observe_status(changed).profiles.contains("a"));
@@ -100,7 +113,7 @@ fn the_echo_of_an_older_write_is_ignored() {
 
 #[test]
 fn a_changed_restriction_touches_all_and_another_field_nothing() {
-    let spod = |security: Value, verbosity: u32| -> SecurityProfilesOperatorDaemon {
+    let spod = |security: Value, verbosity: u32| -> HeldSpod {
         serde_json::from_value(json!({
             "apiVersion": "security-profiles-operator.x-k8s.io/v1",
             "kind": "SecurityProfilesOperatorDaemon",
@@ -113,10 +126,26 @@ fn a_changed_restriction_touches_all_and_another_field_nothing() {
     index.observe_spod(Event::Init, "spod");
     assert!(index.observe_spod(Event::InitDone, "spod").all);
     let restricted = json!({"allowedSyscalls": ["read"]});
-    assert!(index.observe_spod(Event::Apply(spod(restricted.clone(), 0)), "spod").all);
-    assert!(!index.observe_spod(Event::Apply(spod(restricted.clone(), 1)), "spod").all);
-    assert!(!index.observe_spod(Event::Apply(spod(restricted, 1)), "other").all);
-    assert!(index.observe_spod(Event::Delete(spod(json!({}), 1)), "spod").all);
+    assert!(
+        index
+            .observe_spod(Event::Apply(spod(restricted.clone(), 0)), "spod")
+            .all
+    );
+    assert!(
+        !index
+            .observe_spod(Event::Apply(spod(restricted.clone(), 1)), "spod")
+            .all
+    );
+    assert!(
+        !index
+            .observe_spod(Event::Apply(spod(restricted, 1)), "other")
+            .all
+    );
+    assert!(
+        index
+            .observe_spod(Event::Delete(spod(json!({}), 1)), "spod")
+            .all
+    );
 }
 
 #[test]

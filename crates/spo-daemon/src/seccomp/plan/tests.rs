@@ -49,7 +49,11 @@ fn resolved(names: &[&str]) -> Resolved {
         }],
         ..SeccompProfileSpec::default()
     };
-    Resolved { spec, bases: Vec::new(), has_base: false }
+    Resolved {
+        spec,
+        bases: Vec::new(),
+        has_base: false,
+    }
 }
 
 fn bytes(inputs: &Inputs) -> Vec<u8> {
@@ -81,7 +85,11 @@ fn the_file_is_there_before_it_is_reported() {
     let size = bytes(&inputs).len();
     check(
         &inputs,
-        &[&format!("write web.json {size} B"), "count update", "report Installed generation=2"],
+        &[
+            &format!("write web.json {size} B"),
+            "count update",
+            "report Installed generation=2",
+        ],
     );
 }
 
@@ -106,7 +114,10 @@ fn a_file_changed_or_deleted_by_others_is_restored_and_told() {
         (OnDisk::File(b"{}".to_vec()), "changed"),
         (OnDisk::Strange, "changed"),
     ] {
-        let inputs = Inputs { on_disk, ..installed() };
+        let inputs = Inputs {
+            on_disk,
+            ..installed()
+        };
         let publish = format!(
             "publish RestoredSeccompProfile \"web.json was {what} by somebody else and has been \
              restored\""
@@ -123,7 +134,11 @@ fn a_changed_profile_is_no_tampering() {
     let size = bytes(&inputs).len();
     check(
         &inputs,
-        &[&format!("write web.json {size} B"), "count update", "report Installed generation=3"],
+        &[
+            &format!("write web.json {size} B"),
+            "count update",
+            "report Installed generation=3",
+        ],
     );
 }
 
@@ -135,13 +150,16 @@ fn what_may_not_be_there_goes_before_it_is_reported() {
     let text: Vec<String> = steps.iter().map(ToString::to_string).collect();
     assert_eq!(text[..2], ["remove web.json", "count delete"]);
     assert!(
-        text[2].starts_with("report Error generation=2 ProfileNotAllowed \"syscall not allowed: read"),
+        text[2]
+            .starts_with("report Error generation=2 ProfileNotAllowed \"syscall not allowed: read"),
         "{text:?}"
     );
     assert_eq!(text[3..], ["count-error ProfileNotAllowed"]);
 
     // The second time there is nothing left to do.
-    let Step::Report(report) = &steps[2] else { panic!("{steps:?}") };
+    let Step::Report(report) = &steps[2] else {
+        panic!("{steps:?}")
+    };
     inputs.on_disk = OnDisk::Absent;
     inputs.report = Some(report.clone());
     check(&inputs, &[]);
@@ -152,7 +170,14 @@ fn disabled_and_partial_profiles_are_taken_off_the_node() {
     let mut disabled = installed();
     let spec = &mut profile(&mut disabled).resolved.as_mut().unwrap().spec;
     spec.state = DesiredState::Disabled;
-    check(&disabled, &["remove web.json", "count delete", "report Disabled generation=2"]);
+    check(
+        &disabled,
+        &[
+            "remove web.json",
+            "count delete",
+            "report Disabled generation=2",
+        ],
+    );
 
     let mut partial = new_profile();
     profile(&mut partial).partial = true;
@@ -164,7 +189,10 @@ fn a_disabled_profile_stays_while_pods_use_it() {
     let mut inputs = installed();
     profile(&mut inputs).in_use = true;
     profile(&mut inputs).resolved.as_mut().unwrap().spec.state = DesiredState::Disabled;
-    check(&inputs, &["report Disabled generation=2 \"the file is kept while pods use it\""]);
+    check(
+        &inputs,
+        &["report Disabled generation=2 \"the file is kept while pods use it\""],
+    );
 }
 
 #[test]
@@ -173,37 +201,74 @@ fn a_deletion_waits_for_the_manager() {
     profile(&mut inputs).deletion = Deletion::Undecided;
     check(&inputs, &[]);
     profile(&mut inputs).deletion = Deletion::HeldBack;
-    check(&inputs, &["report Terminating generation=2 \"kept while pods use the profile\""]);
-    inputs.report = Some(said(ProfileState::Terminating, Some("kept while pods use the profile")));
+    check(
+        &inputs,
+        &["report Terminating generation=2 \"kept while pods use the profile\""],
+    );
+    inputs.report = Some(said(
+        ProfileState::Terminating,
+        Some("kept while pods use the profile"),
+    ));
     check(&inputs, &[]);
     profile(&mut inputs).deletion = Deletion::Released;
-    check(&inputs, &["remove web.json", "count delete", "withdraw web-node-1-0123456789"]);
+    check(
+        &inputs,
+        &[
+            "remove web.json",
+            "count delete",
+            "withdraw web-node-1-0123456789",
+        ],
+    );
 }
 
 #[test]
 fn a_deletion_creates_no_report() {
-    let mut inputs = Inputs { report: None, statuses: Vec::new(), ..installed() };
+    let mut inputs = Inputs {
+        report: None,
+        statuses: Vec::new(),
+        ..installed()
+    };
     profile(&mut inputs).deletion = Deletion::HeldBack;
     check(&inputs, &[]);
 }
 
 #[test]
 fn what_an_operator_did_not_write_survives_an_object_that_is_gone() {
-    let gone = Inputs { profile: None, ..installed() };
-    check(&gone, &["remove web.json", "count delete", "withdraw web-node-1-0123456789"]);
+    let gone = Inputs {
+        profile: None,
+        ..installed()
+    };
+    check(
+        &gone,
+        &[
+            "remove web.json",
+            "count delete",
+            "withdraw web-node-1-0123456789",
+        ],
+    );
     let by_hand = OnDisk::File(br#"{"defaultAction":"SCMP_ACT_LOG"}"#.to_vec());
     check(
-        &Inputs { on_disk: by_hand, statuses: Vec::new(), ..gone.clone() },
+        &Inputs {
+            on_disk: by_hand,
+            statuses: Vec::new(),
+            ..gone.clone()
+        },
         &[],
     );
     // Another object claims the file.
-    let claimed = Inputs { rival: Some("web.json".to_owned()), ..gone };
+    let claimed = Inputs {
+        rival: Some("web.json".to_owned()),
+        ..gone
+    };
     check(&claimed, &["withdraw web-node-1-0123456789"]);
 }
 
 #[test]
 fn reports_under_the_names_of_upstream_are_replaced() {
-    let inputs = Inputs { statuses: vec!["web-node-1".to_owned()], ..new_profile() };
+    let inputs = Inputs {
+        statuses: vec!["web-node-1".to_owned()],
+        ..new_profile()
+    };
     let size = bytes(&inputs).len();
     check(
         &inputs,
@@ -218,7 +283,8 @@ fn reports_under_the_names_of_upstream_are_replaced() {
 
 #[test]
 fn every_error_is_reported_once_and_leaves_the_file() {
-    let cases: Vec<(Box<dyn Fn(&mut Inputs)>, &str)> = vec![
+    type Break = Box<dyn Fn(&mut Inputs)>;
+    let cases: Vec<(Break, &str)> = vec![
         (
             Box::new(|inputs| inputs.rival = Some("web.json".to_owned())),
             "InvalidSeccompProfile \"metadata.name: the file web.json belongs to the older \
@@ -226,7 +292,8 @@ fn every_error_is_reported_once_and_leaves_the_file() {
         ),
         (
             Box::new(|inputs| {
-                profile(inputs).resolved = Err(Unresolved::Unreadable("no defaultAction".to_owned()));
+                profile(inputs).resolved =
+                    Err(Unresolved::Unreadable("no defaultAction".to_owned()));
             }),
             "InvalidSeccompProfile \"spec is not a valid SeccompProfile: no defaultAction\"",
         ),
@@ -243,7 +310,9 @@ fn every_error_is_reported_once_and_leaves_the_file() {
         assert_eq!(text[0], format!("report Error generation=2 {expected}"));
         assert!(text[1].starts_with("count-error "), "{text:?}");
         assert_eq!(text.len(), 2);
-        let Step::Report(report) = &steps[0] else { panic!("{steps:?}") };
+        let Step::Report(report) = &steps[0] else {
+            panic!("{steps:?}")
+        };
         inputs.report = Some(report.clone());
         check(&inputs, &[]);
     }
@@ -255,9 +324,11 @@ fn an_unknown_syscall_is_a_warning() {
     inputs.unknown_syscalls = vec!["write".to_owned()];
     check(
         &inputs,
-        &["report Installed generation=2 UnknownSyscall \"spec.syscalls[0].names: \\\"write\\\": \
+        &[
+            "report Installed generation=2 UnknownSyscall \"spec.syscalls[0].names: \\\"write\\\": \
            not a system call of any architecture of this node, so runtimes skip it; correct the \
-           name or remove it\""],
+           name or remove it\"",
+        ],
     );
 }
 

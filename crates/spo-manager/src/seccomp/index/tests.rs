@@ -72,7 +72,10 @@ fn cluster() -> Index {
 
 fn standing(index: &Index) -> Vec<(String, Standing, bool)> {
     let nodes = inputs(index, "web").nodes;
-    nodes.into_iter().map(|n| (n.name, n.standing, n.report.is_some())).collect()
+    nodes
+        .into_iter()
+        .map(|n| (n.name, n.standing, n.report.is_some()))
+        .collect()
 }
 
 #[test]
@@ -81,7 +84,10 @@ fn nodes_are_counted_by_what_they_are() {
     let named = |name: &str, standing, reported| (name.to_owned(), standing, reported);
     assert_eq!(
         standing(&index),
-        [named("a", Standing::Expected, true), named("b", Standing::Down, true)]
+        [
+            named("a", Standing::Expected, true),
+            named("b", Standing::Down, true)
+        ]
     );
     assert_eq!(inputs(&index, "web").holders, ["a"]);
 
@@ -114,7 +120,10 @@ fn a_node_that_goes_touches_all_and_is_to_be_cleaned_up_after() {
 #[test]
 fn only_pods_with_a_profile_are_kept_and_touch_it() {
     let mut index = cluster();
-    assert_eq!(index.observe_pod(Event::Apply(pod("foreign", None)), "ns"), Touched::default());
+    assert_eq!(
+        index.observe_pod(Event::Apply(pod("foreign", None)), "ns"),
+        Touched::default()
+    );
     assert!(index.pods.is_empty());
     let touched = index.observe_pod(Event::Apply(pod("user", Some("web.json"))), "ns");
     assert_eq!(touched.profiles, BTreeSet::from(["web".to_owned()]));
@@ -151,7 +160,11 @@ fn the_effective_syscalls_follow_the_base() {
     };
     let mut index = Index::default();
     index.observe_profile(Event::Apply(with_base(Some("base"), &["write"])));
-    assert_eq!(inputs(&index, "child").effective_syscalls, None, "the base is missing");
+    assert_eq!(
+        inputs(&index, "child").effective_syscalls,
+        None,
+        "the base is missing"
+    );
     let touched = index.observe_profile(Event::Apply(with_base(None, &["read"])));
     assert!(touched.profiles.contains("child"));
     let annotation = inputs(&index, "child").effective_syscalls.unwrap();

@@ -33,7 +33,9 @@ fn reported() -> Inputs {
     let mut inputs = new_profile();
     inputs.profile.finalizers = vec![meta::FINALIZER.to_owned()];
     inputs.profile.labeled = true;
-    inputs.nodes = ["a", "b"].map(|name| node(name, Some(ProfileState::Installed))).into();
+    inputs.nodes = ["a", "b"]
+        .map(|name| node(name, Some(ProfileState::Installed)))
+        .into();
     inputs.holders = vec!["a".to_owned(), "b".to_owned()];
     inputs
 }
@@ -65,9 +67,17 @@ fn now() -> Time {
 /// Makes the object say what the plan writes to its status.
 fn apply(inputs: &mut Inputs) {
     for step in plan(inputs).steps {
-        if let Step::Patch { part: Part::Status, patch, .. } = step {
+        if let Step::Patch {
+            part: Part::Status,
+            patch,
+            ..
+        } = step
+        {
             let mut status = patch["status"].clone();
-            status.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            status
+                .as_object_mut()
+                .unwrap()
+                .retain(|_, value| !value.is_null());
             inputs.profile.status = serde_json::from_value(status).unwrap();
         }
     }
@@ -82,15 +92,23 @@ fn ready(inputs: &Inputs) -> (String, String) {
     apply(&mut inputs);
     let conditions = &inputs.profile.status.conditions;
     let ready = conditions.iter().find(|c| c.type_ == READY).unwrap();
-    (format!("{} {}", ready.status, ready.reason), ready.message.clone())
+    (
+        format!("{} {}", ready.status, ready.reason),
+        ready.message.clone(),
+    )
 }
 
 #[test]
 fn a_new_profile_is_adopted_in_one_write_and_waited_for() {
     let plan = plan(&new_profile());
     assert_eq!(
-        plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        [r#"patch SeccompProfile/web {"metadata":{"finalizers":["spo.x-k8s.io/installed"],"labels":{"spo.x-k8s.io/profile-id":"SeccompProfile-web"},"resourceVersion":"7"}}"#]
+        plan.steps
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        [
+            r#"patch SeccompProfile/web {"metadata":{"finalizers":["spo.x-k8s.io/installed"],"labels":{"spo.x-k8s.io/profile-id":"SeccompProfile-web"},"resourceVersion":"7"}}"#
+        ]
     );
     assert_eq!(plan.again, Some(PATIENCE));
 }
@@ -98,11 +116,18 @@ fn a_new_profile_is_adopted_in_one_write_and_waited_for() {
 #[test]
 fn finalizers_of_upstream_are_replaced_and_others_kept() {
     let mut inputs = settled();
-    inputs.profile.finalizers =
-        ["node-1-deleted", "example.com/mine", "in-use-by-active-pods"].map(str::to_owned).into();
+    inputs.profile.finalizers = [
+        "node-1-deleted",
+        "example.com/mine",
+        "in-use-by-active-pods",
+    ]
+    .map(str::to_owned)
+    .into();
     assert_eq!(
         steps(&inputs),
-        [r#"patch SeccompProfile/web {"metadata":{"finalizers":["example.com/mine","spo.x-k8s.io/installed"],"resourceVersion":"7"}}"#]
+        [
+            r#"patch SeccompProfile/web {"metadata":{"finalizers":["example.com/mine","spo.x-k8s.io/installed"],"resourceVersion":"7"}}"#
+        ]
     );
 }
 
@@ -111,20 +136,32 @@ fn an_installed_profile_takes_one_status_write_and_one_event() {
     let inputs = reported();
     let steps = steps(&inputs);
     assert_eq!(steps.len(), 2, "{steps:?}");
-    assert!(steps[0].starts_with("patch-status SeccompProfile/web"), "{steps:?}");
+    assert!(
+        steps[0].starts_with("patch-status SeccompProfile/web"),
+        "{steps:?}"
+    );
     assert_eq!(
         steps[1],
         "publish Normal SavedSeccompProfile \"Successfully saved profile to disk on a, b\""
     );
     assert_eq!(
         ready(&inputs),
-        ("True Available".to_owned(), "installed on 2 of 2 nodes".to_owned())
+        (
+            "True Available".to_owned(),
+            "installed on 2 of 2 nodes".to_owned()
+        )
     );
 }
 
 #[test]
 fn a_settled_profile_costs_nothing() {
-    assert_eq!(plan(&settled()), Plan { steps: Vec::new(), again: None });
+    assert_eq!(
+        plan(&settled()),
+        Plan {
+            steps: Vec::new(),
+            again: None
+        }
+    );
 }
 
 #[test]
@@ -135,7 +172,10 @@ fn a_node_that_does_not_answer_shows_after_a_moment() {
     inputs.waited = PATIENCE;
     assert_eq!(
         ready(&inputs),
-        ("False Creating".to_owned(), "installed on 2 of 3 nodes; waiting for c".to_owned())
+        (
+            "False Creating".to_owned(),
+            "installed on 2 of 3 nodes; waiting for c".to_owned()
+        )
     );
 }
 
@@ -168,12 +208,18 @@ fn pods_hold_a_deletion_back_and_are_named() {
     inputs.users = vec!["default/web-0".to_owned()];
     let text = steps(&inputs);
     assert!(text[0].contains("default/web-0"), "{text:?}");
-    assert!(text[1].starts_with("publish Warning ProfileInUse"), "{text:?}");
+    assert!(
+        text[1].starts_with("publish Warning ProfileInUse"),
+        "{text:?}"
+    );
     apply(&mut inputs);
     assert!(steps(&inputs).is_empty());
     let in_use = |inputs: &Inputs| {
         let conditions = &inputs.profile.status.conditions;
-        conditions.iter().find(|c| c.type_ == IN_USE).map(|c| c.status.clone())
+        conditions
+            .iter()
+            .find(|c| c.type_ == IN_USE)
+            .map(|c| c.status.clone())
     };
     assert_eq!(in_use(&inputs).as_deref(), Some("True"));
 
@@ -225,7 +271,9 @@ fn effective_syscalls_are_annotated_when_there_is_a_base() {
     inputs.profile.annotated = false;
     assert_eq!(
         steps(&inputs),
-        [r#"patch SeccompProfile/web {"metadata":{"annotations":{"syscalls":"[]"},"resourceVersion":"7"}}"#]
+        [
+            r#"patch SeccompProfile/web {"metadata":{"annotations":{"syscalls":"[]"},"resourceVersion":"7"}}"#
+        ]
     );
 }
 
@@ -242,7 +290,12 @@ fn conditions_of_others_are_kept() {
     });
     inputs.nodes.push(node("c", Some(ProfileState::Installed)));
     apply(&mut inputs);
-    let types: Vec<&str> =
-        inputs.profile.status.conditions.iter().map(|c| c.type_.as_str()).collect();
+    let types: Vec<&str> = inputs
+        .profile
+        .status
+        .conditions
+        .iter()
+        .map(|c| c.type_.as_str())
+        .collect();
     assert_eq!(types, [READY, "Reviewed"]);
 }
