@@ -93,6 +93,8 @@ impl Files {
     pub(crate) async fn read(&self, name: &str) -> Result<Found, Error> {
         let name = name.to_owned();
         self.blocking(move |dir| match dir.read(&name, FILE_MAX) {
+            // Somebody has changed who may read it.
+            Ok(Some(_)) if dir.mode(&name)? != Some(file::FILE_MODE) => Ok(Found::Strange),
             Ok(Some(bytes)) => Ok(Found::File(bytes)),
             Ok(None) => Ok(Found::Absent),
             Err(

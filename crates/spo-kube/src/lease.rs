@@ -86,16 +86,12 @@ impl Candidate {
         }
     }
 
-    /// Keeps the lease until shutdown, then gives it back. Ends early when it is lost: the caller
-    /// must stop to act.
-    pub async fn keep(&self, mut shutdown: Shutdown) {
+    /// Keeps the lease. Ends when it is lost: the caller must stop to act.
+    pub async fn keep(&self) {
         let mut watch = Unchanged::default();
         let mut renewed = tokio::time::Instant::now();
         loop {
-            tokio::select! {
-                () = shutdown.asked() => return self.release().await,
-                () = tokio::time::sleep(PERIOD) => {}
-            }
+            tokio::time::sleep(PERIOD).await;
             match tokio::time::timeout(PERIOD, self.attempt(&mut watch)).await {
                 Ok(Ok(true)) => renewed = tokio::time::Instant::now(),
                 Ok(Ok(false)) => return warn!(lease = %self.name, "another process took the lease"),
@@ -168,8 +164,9 @@ impl Candidate {
         }
     }
 
-    /// Gives the lease back, so that the next leader need not wait.
-    async fn release(&self) {
+    /// Gives the lease back, so that the next leader need not wait. To be called when all work that
+    /// needed it has ended.
+    pub async fn release(&self) {
         let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await else {
             return;
         };

@@ -71,11 +71,12 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
             namespace: config.namespace,
             spod: config.spod_name,
         };
-        let work = seccomp::run(context, shutdown.clone());
-        // Whichever ends, nothing goes on without the lease.
+        let work = seccomp::run(context, shutdown);
         tokio::select! {
-            () = candidate.keep(shutdown) => {}
-            () = work => {}
+            // The lease is lost: nothing goes on.
+            () = candidate.keep() => {}
+            // Shutdown: the work has ended, so that another manager may start.
+            () = work => candidate.release().await,
         }
     });
     Ok(tasks.run().await)

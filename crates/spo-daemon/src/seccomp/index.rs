@@ -56,6 +56,8 @@ pub(super) struct Index {
     children: BTreeMap<String, BTreeSet<String>>,
     /// Which profiles claim a file.
     claims: BTreeMap<String, BTreeSet<String>>,
+    /// The version at which a node status was deleted last.
+    last_deletion: u64,
 }
 
 /// Which profiles an event touches.
@@ -114,6 +116,9 @@ impl Index {
             // Our own write is newer than this echo of the one before.
             return Touched::none();
         }
+        if let Event::Delete(status) = &event {
+            self.last_deletion = self.last_deletion.max(version(status));
+        }
         let changes = self.statuses.observe(event, status_row);
         let mut touched = Touched::none();
         for change in changes {
@@ -149,11 +154,20 @@ impl Index {
         }
     }
 
-    /// Puts in what a write of ours has returned.
+    /// Puts in what a write of ours has returned, unless the watch may have shown more since: a
+    /// deletion must not be undone here.
     pub(super) fn reported(&mut self, status: HeldNodeStatus) {
-        if let ((profile, name), Some(row)) = status_row(status) {
+        let ((profile, name), Some(row)) = status_row(status) else {
+            return;
+        };
+        let key = (profile, name);
+        let known = self
+            .statuses
+            .get(&key)
+            .map_or(self.last_deletion, |known| known.version);
+        if row.version > known {
             // The change needs no look: it is what was planned.
-            let _change = self.statuses.set((profile, name), row);
+            let _change = self.statuses.set(key, row);
         }
     }
 

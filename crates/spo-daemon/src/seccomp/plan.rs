@@ -77,7 +77,7 @@ pub(super) enum Unresolved {
 pub(super) enum OnDisk {
     Absent,
     File(Vec<u8>),
-    /// Something that is not a file of ours to read: a symlink, a directory, far too big.
+    /// Something that we did not write like this: a symlink, a directory, far too big, another mode.
     Strange,
     /// The operator directory can not be read.
     Unreadable(String),

@@ -95,6 +95,15 @@ impl Touched {
 
 impl Index {
     pub(super) fn observe_profile(&mut self, event: Event<HeldSeccompProfile>) -> Touched {
+        if let Event::Apply(profile) = &event
+            && let Some(known) = self.profiles.get(&profile.name_any())
+            && profile.metadata.uid.as_ref() == Some(&known.uid)
+            && version(profile.resource_version().as_deref())
+                < version(Some(&known.resource_version))
+        {
+            // Our own write is newer than this echo of the one before.
+            return Touched::default();
+        }
         let mut touched = Touched::default();
         for change in self.profiles.observe(event, profile_row) {
             match change {
@@ -226,9 +235,20 @@ impl Index {
         Touched::all_if(!changes.is_empty())
     }
 
-    /// Puts in what a write of ours has returned.
+    /// Puts in what a write of ours has returned, unless the watch has shown more since: a deletion
+    /// or a newer object must not be undone here.
     pub(super) fn written(&mut self, profile: HeldSeccompProfile) -> Touched {
-        self.observe_profile(Event::Apply(profile))
+        let known = self.profiles.get(&profile.name_any());
+        let newer = known.is_some_and(|known| {
+            profile.metadata.uid.as_ref() == Some(&known.uid)
+                && version(profile.resource_version().as_deref())
+                    > version(Some(&known.resource_version))
+        });
+        if newer {
+            self.observe_profile(Event::Apply(profile))
+        } else {
+            Touched::default()
+        }
     }
 
     /// Whether absence means absence: all watches have listed once.
@@ -507,6 +527,13 @@ fn pod_row(pod: &Pod, namespace: &str) -> ((String, String), Option<PodRow>) {
 
 fn file_of(name: &str) -> Option<String> {
     layout::seccomp_file(&ProfileName::parse(name).ok()?).ok()
+}
+
+/// Resource versions are ordered numbers (KEP-5504).
+fn version(version: Option<&str>) -> u64 {
+    version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_default()
 }
 
 fn hash_of(text: &str) -> u64 {

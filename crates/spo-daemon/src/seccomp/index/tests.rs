@@ -164,3 +164,14 @@ fn a_deletion_is_released_by_the_condition() {
         assert_eq!(index.profile("a").unwrap().deletion, expected);
     }
 }
+
+#[test]
+fn a_write_that_returns_late_does_not_undo_a_deletion() {
+    let mut index = Index::default();
+    index.observe_status(Event::Apply(status("a", "a-node-1-x", 8, "Installed")));
+    index.observe_status(Event::Delete(status("a", "a-node-1-x", 9, "Installed")));
+    index.reported(status("a", "a-node-1-x", 8, "Installed"));
+    assert_eq!(index.statuses("a").count(), 0);
+    index.reported(status("a", "a-node-1-x", 10, "Installed"));
+    assert_eq!(index.statuses("a").count(), 1);
+}

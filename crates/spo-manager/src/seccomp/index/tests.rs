@@ -175,3 +175,32 @@ fn the_effective_syscalls_follow_the_base() {
     assert!(!inputs(&index, "child").profile.annotated);
     assert_eq!(inputs(&index, "base").effective_syscalls, None);
 }
+
+#[test]
+fn a_write_that_returns_late_undoes_nothing() {
+    let object = |uid: &str, version: u32, deleting: bool| -> HeldSeccompProfile {
+        let deleted = deleting.then_some("2026-11-21T00:00:00Z");
+        serde_json::from_value(json!({
+            "metadata": {"name": "web", "uid": uid, "resourceVersion": version.to_string(),
+                         "deletionTimestamp": deleted},
+            "spec": {"defaultAction": "SCMP_ACT_ERRNO"},
+        }))
+        .unwrap()
+    };
+    let mut index = Index::default();
+    index.observe_profile(Event::Apply(object("1", 5, false)));
+    index.observe_profile(Event::Apply(object("1", 7, true)));
+    index.written(object("1", 6, false));
+    assert!(inputs(&index, "web").profile.deleting);
+    // Deleted, and made again under the same name.
+    index.observe_profile(Event::Delete(object("1", 8, true)));
+    index.written(object("1", 8, true));
+    assert!(index.names().is_empty());
+    index.observe_profile(Event::Apply(object("2", 9, false)));
+    index.written(object("1", 8, true));
+    assert_eq!(inputs(&index, "web").profile.uid, "2");
+    // And what is newer is taken in, and its echo ignored.
+    index.written(object("2", 11, false));
+    index.observe_profile(Event::Apply(object("2", 10, false)));
+    assert_eq!(inputs(&index, "web").profile.resource_version, "11");
+}
