@@ -81,24 +81,35 @@ class Ready(threading.Thread):
     def __init__(self):
         super().__init__(daemon=True)
         self.times, self.gone, self.changed = {}, set(), threading.Condition()
-        listed = json.loads(request("GET", f"{GROUP}/seccompprofiles?limit=1"))
-        self.version = listed["metadata"]["resourceVersion"]
 
     def run(self):
-        connection = http.client.HTTPSConnection(HOST, context=CONTEXT)
-        connection.request(
-            "GET", f"{GROUP}/seccompprofiles?watch=1&resourceVersion={self.version}")
-        for line in connection.getresponse():
-            now, event = time.monotonic(), json.loads(line)
-            item = event["object"]
-            name = item.get("metadata", {}).get("name")
-            conditions = item.get("status", {}).get("conditions", [])
-            with self.changed:
-                if event["type"] == "DELETED":
-                    self.gone.add(name)
-                elif any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
-                    self.times.setdefault(name, now)
-                self.changed.notify_all()
+        # A watch that can not keep up is ended by the server: list, and watch on.
+        while True:
+            listed = json.loads(request("GET", f"{GROUP}/seccompprofiles"))
+            for item in listed["items"]:
+                self.see("MODIFIED", item)
+            version = listed["metadata"]["resourceVersion"]
+            connection = http.client.HTTPSConnection(HOST, context=CONTEXT)
+            connection.request(
+                "GET", f"{GROUP}/seccompprofiles?watch=1&resourceVersion={version}")
+            try:
+                for line in connection.getresponse():
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        break
+                    self.see(event["type"], event["object"])
+            except (OSError, http.client.HTTPException) as error:
+                print(f"(the watch ended: {error!r})", file=sys.stderr)
+
+    def see(self, kind, item):
+        now, name = time.monotonic(), item["metadata"]["name"]
+        conditions = item.get("status", {}).get("conditions", [])
+        with self.changed:
+            if kind == "DELETED":
+                self.gone.add(name)
+            elif any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+                self.times.setdefault(name, now)
+            self.changed.notify_all()
 
     def wait(self, names, where, seconds=300):
         with self.changed:

@@ -1,0 +1,22 @@
+//! The node: files under the node root, inotify, libseccomp, and what the kernel offers.
+//!
+//! Nothing else of ours opens a file of the node or talks to libseccomp. This crate decides
+//! nothing: it reads, writes, watches, loads and probes. It is synchronous, so callers cross over
+//! with `spawn_blocking`; the one exception is [`watch::DirWatch`], which is a stream.
+//!
+//! Privileges, per module:
+//!
+//! - `root`, `file`: write permission for the directories which are written, nothing more. Needs
+//!   openat2(2), Linux 5.6.
+//! - `watch`: none beyond reading the directory; needs `/proc`.
+//! - `seccomp`: none to compile; `Filter::load` sets no_new_privs, so none to load either.
+//! - `probe`, `kubelet`: none.
+//!
+//! Start reading at `root.rs`, then `file.rs`.
+
+pub mod file;
+pub mod kubelet;
+pub mod probe;
+pub mod root;
+pub mod seccomp;
+pub mod watch;

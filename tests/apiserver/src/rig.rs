@@ -1,0 +1,511 @@
+//! A rig: a wiped cluster, a manager, and daemons on nodes which are objects and folders.
+//!
+//! One rig exists at a time, because a cluster has one operator. Dropping it ends its processes,
+//! also when a test fails; what it leaves in the cluster, the next one wipes.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Event, Node as NodeObject, Pod};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use spo_api::meta;
+use spo_api::node_status::{ProfileState, SecurityProfileNodeStatus};
+use spo_api::seccomp_profile::SeccompProfile;
+use spo_api::spod::SecurityProfilesOperatorDaemon;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::cluster::{self, DEFAULT, LEASE, NAMESPACE};
+use crate::process::Process;
+use crate::wait::{SOON, eventually};
+use crate::{env, files, metrics, profile};
+
+/// One rig at a time.
+static ONE: Mutex<()> = Mutex::const_new(());
+
+/// How many lines of each log a failed test shows.
+const LOG_LINES: usize = 40;
+
+/// What a test works with.
+pub struct Rig {
+    /// The administrator.
+    pub client: Client,
+    managers: BTreeMap<String, Process>,
+    nodes: BTreeMap<String, Node>,
+    directory: TempDir,
+    _one: MutexGuard<'static, ()>,
+}
+
+/// A node.
+pub struct Node {
+    /// The name of its object.
+    pub name: String,
+    /// The folder that is its file system.
+    pub root: PathBuf,
+    /// The kubeconfig of its daemon.
+    pub kubeconfig: PathBuf,
+    metrics_port: u16,
+    health_port: u16,
+    log: PathBuf,
+    daemon: Option<Process>,
+}
+
+impl Node {
+    /// The daemon.
+    pub fn daemon(&mut self) -> &mut Process {
+        self.daemon
+            .as_mut()
+            .unwrap_or_else(|| panic!("{} has no daemon", self.name))
+    }
+
+    /// The file of a profile.
+    pub fn file(&self, profile: &str) -> PathBuf {
+        files::of_profile(&self.root, profile)
+    }
+
+    /// The operator directory.
+    pub fn directory(&self) -> PathBuf {
+        files::directory(&self.root)
+    }
+
+    /// The metrics of the daemon.
+    pub async fn metrics(&self) -> String {
+        let (code, text) = metrics::get(self.metrics_port, "/metrics").await.unwrap();
+        assert_eq!(code, 200, "{text}");
+        text
+    }
+}
+
+impl Rig {
+    /// A wiped cluster, and nothing in it.
+    pub async fn empty() -> Self {
+        let one = ONE.lock().await;
+        let client = cluster::client(&env::kubeconfig()).await;
+        cluster::wipe(&client).await;
+        Self {
+            client,
+            managers: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            directory: tempfile::tempdir().unwrap(),
+            _one: one,
+        }
+    }
+
+    /// A manager, and so many nodes with a daemon each, called `node-1` and so on, all of them ready.
+    pub async fn with_nodes(count: usize) -> Self {
+        let mut rig = Self::empty().await;
+        rig.start_manager("manager-0").await;
+        let names: Vec<String> = (1..=count).map(|number| format!("node-{number}")).collect();
+        for name in &names {
+            rig.make_node(name).await;
+            rig.start_daemon(name);
+        }
+        for name in &names {
+            rig.daemon_is_ready(name).await;
+        }
+        rig.leader().await;
+        rig
+    }
+
+    /// The folder of this rig.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    // ---- Processes -----------------------------------------------------------------------------
+
+    /// Writes the kubeconfig of a manager.
+    pub async fn manager_kubeconfig(&self, name: &str) -> PathBuf {
+        let file = self.directory().join(format!("{name}.kubeconfig"));
+        cluster::kubeconfig_for(&self.client, file, NAMESPACE, None).await
+    }
+
+    /// Starts a manager.
+    pub async fn start_manager(&mut self, name: &str) {
+        let kubeconfig = self.manager_kubeconfig(name).await;
+        self.start_manager_with(name, &kubeconfig);
+    }
+
+    /// Starts a manager with a kubeconfig.
+    pub fn start_manager_with(&mut self, name: &str, kubeconfig: &Path) {
+        let mut command = operator(kubeconfig);
+        command
+            .env("POD_NAME", name)
+            .args(["manager", "--health-address", "127.0.0.1:0"]);
+        let log = self.directory().join(format!("{name}.log"));
+        self.managers
+            .insert(name.to_owned(), Process::start(name, &mut command, &log));
+    }
+
+    /// A manager.
+    pub fn manager(&mut self, name: &str) -> &mut Process {
+        self.managers
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("there is no {name}"))
+    }
+
+    /// Takes a manager out, to be killed or ended.
+    pub fn take_manager(&mut self, name: &str) -> Process {
+        self.managers.remove(name).unwrap()
+    }
+
+    /// Waits until one of the managers leads: its name.
+    pub async fn leader(&self) -> String {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), NAMESPACE);
+        eventually(SOON, "a manager leads", async || {
+            let lease = leases.get(LEASE).await.map_err(|error| error.to_string())?;
+            let holder = lease
+                .spec
+                .unwrap_or_default()
+                .holder_identity
+                .unwrap_or_default();
+            if self.managers.contains_key(&holder) {
+                Ok(holder)
+            } else {
+                Err(holder)
+            }
+        })
+        .await
+    }
+
+    /// Makes a node without a daemon.
+    pub async fn make_node(&mut self, name: &str) {
+        let object = cluster::make_node(&self.client, name).await;
+        self.add_node(name, &object).await;
+    }
+
+    async fn add_node(&mut self, name: &str, object: &NodeObject) {
+        let root = self.directory().join(name);
+        std::fs::create_dir(&root).unwrap();
+        let file = self.directory().join(format!("{name}.kubeconfig"));
+        let kubeconfig = cluster::kubeconfig_for(&self.client, file, "spod", Some(object)).await;
+        let node = Node {
+            name: name.to_owned(),
+            root,
+            kubeconfig,
+            metrics_port: free_port(),
+            health_port: free_port(),
+            log: self.directory().join(format!("{name}.log")),
+            daemon: None,
+        };
+        self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// Starts the daemon of a node.
+    pub fn start_daemon(&mut self, name: &str) {
+        let node = self.node(name);
+        let mut command = operator(&node.kubeconfig);
+        command
+            .env("NODE_NAME", name)
+            .env("NODE_ROOT", &node.root)
+            .arg("daemon")
+            .args([
+                "--health-address",
+                &format!("127.0.0.1:{}", node.health_port),
+            ])
+            .arg("--with-insecure-metrics-access=true")
+            .args([
+                "--metrics-address",
+                &format!("127.0.0.1:{}", node.metrics_port),
+            ]);
+        node.daemon = Some(Process::start(name, &mut command, &node.log));
+    }
+
+    /// Waits until a daemon says that it has caught up.
+    pub async fn daemon_is_ready(&mut self, name: &str) {
+        let node = self.node(name);
+        eventually(
+            SOON,
+            &format!("the daemon of {name} is ready"),
+            async || {
+                if let Some(status) = node.daemon().ended() {
+                    panic!("the daemon of {name} has ended: {status}");
+                }
+                match metrics::get(node.health_port, "/readyz").await? {
+                    (200, _) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            },
+        )
+        .await;
+    }
+
+    /// Ends the daemon of a node at once.
+    pub fn kill_daemon(&mut self, name: &str) {
+        self.node(name).daemon.take().unwrap().kill();
+    }
+
+    /// Ends the daemon of a node by asking it to.
+    pub async fn terminate_daemon(&mut self, name: &str) -> ExitStatus {
+        self.node(name).daemon.take().unwrap().terminate().await
+    }
+
+    /// A node.
+    pub fn node(&mut self, name: &str) -> &mut Node {
+        self.nodes
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("there is no {name}"))
+    }
+
+    /// All nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    // ---- Objects -------------------------------------------------------------------------------
+
+    /// The profiles.
+    pub fn profiles(&self) -> Api<SeccompProfile> {
+        Api::all(self.client.clone())
+    }
+
+    /// The node statuses.
+    pub fn statuses(&self) -> Api<SecurityProfileNodeStatus> {
+        Api::all(self.client.clone())
+    }
+
+    /// The pods of tests.
+    pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), DEFAULT)
+    }
+
+    /// Creates a profile.
+    pub async fn create(&self, profile: &SeccompProfile) -> SeccompProfile {
+        self.profiles()
+            .create(&PostParams::default(), profile)
+            .await
+            .unwrap()
+    }
+
+    /// Changes a profile by a merge patch.
+    pub async fn patch(&self, name: &str, patch: Value) -> SeccompProfile {
+        let params = PatchParams::default();
+        self.profiles()
+            .patch(name, &params, &Patch::Merge(patch))
+            .await
+            .unwrap()
+    }
+
+    /// Makes a profile allow exactly these system calls.
+    pub async fn allow(&self, name: &str, syscalls: &[&str]) -> SeccompProfile {
+        let rules = json!([{ "names": syscalls, "action": "SCMP_ACT_ALLOW" }]);
+        self.patch(name, json!({ "spec": { "syscalls": rules } }))
+            .await
+    }
+
+    /// Asks for the deletion of a profile.
+    pub async fn delete(&self, name: &str) {
+        self.profiles()
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
+    /// A profile.
+    pub async fn get(&self, name: &str) -> SeccompProfile {
+        self.profiles().get(name).await.unwrap()
+    }
+
+    /// Writes `spec.security` of the operator's configuration.
+    pub async fn configure(&self, security: Value) {
+        let spods: Api<SecurityProfilesOperatorDaemon> =
+            Api::namespaced(self.client.clone(), NAMESPACE);
+        let spod = json!({
+            "apiVersion": format!("{}/v1", spo_api::GROUP),
+            "kind": "SecurityProfilesOperatorDaemon",
+            "metadata": { "name": "spod" },
+            "spec": { "security": security },
+        });
+        let params = PatchParams::apply("test").force();
+        spods
+            .patch("spod", &params, &Patch::Apply(spod))
+            .await
+            .unwrap();
+    }
+
+    /// The node statuses about a profile.
+    pub async fn statuses_of(&self, name: &str) -> Vec<SecurityProfileNodeStatus> {
+        let id = meta::profile_id("SeccompProfile", name);
+        let params = ListParams::default().labels(&format!("{}={id}", meta::LABEL_PROFILE_ID));
+        self.statuses().list(&params).await.unwrap().items
+    }
+
+    /// Events with a reason about an object of this name.
+    pub async fn events(&self, reason: &str, about: &str) -> Vec<Event> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), DEFAULT);
+        let fields = format!("reason={reason},involvedObject.name={about}");
+        events
+            .list(&ListParams::default().fields(&fields))
+            .await
+            .unwrap()
+            .items
+    }
+
+    // ---- Waiting -------------------------------------------------------------------------------
+
+    /// Waits until the profile is as `look` wants it. `Err` is what is wrong with it.
+    pub async fn until(
+        &self,
+        within: Duration,
+        name: &str,
+        what: &str,
+        mut look: impl FnMut(&SeccompProfile) -> bool,
+    ) -> SeccompProfile {
+        eventually(
+            within,
+            &format!("SeccompProfile {name} {what}"),
+            async || {
+                let profile = self
+                    .profiles()
+                    .get(name)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                if look(&profile) {
+                    Ok(profile)
+                } else {
+                    Err(profile::summary(&profile))
+                }
+            },
+        )
+        .await
+    }
+
+    /// Waits until the profile is ready, in the generation that it has.
+    pub async fn ready(&self, name: &str) -> SeccompProfile {
+        self.until(SOON, name, "is ready", profile::is_ready).await
+    }
+
+    /// Waits until the profile is in a state, in the generation that it has, with all these texts in
+    /// its message.
+    pub async fn state(&self, name: &str, state: ProfileState, texts: &[&str]) -> SeccompProfile {
+        self.until(SOON, name, &format!("is {state} with {texts:?}"), |found| {
+            let about = profile::condition(found, "Ready").and_then(|c| c.observed_generation);
+            profile::state(found) == Some(state)
+                && about == found.metadata.generation
+                && texts
+                    .iter()
+                    .all(|text| profile::message(found).contains(text))
+        })
+        .await
+    }
+
+    /// Waits until there is an event. Its message.
+    pub async fn event(&self, reason: &str, about: &str) -> String {
+        eventually(
+            SOON,
+            &format!("an event {reason} about {about}"),
+            async || {
+                let mut events = self.events(reason, about).await;
+                events
+                    .pop()
+                    .and_then(|event| event.message)
+                    .ok_or("there is none".to_owned())
+            },
+        )
+        .await
+    }
+
+    /// Waits until the file of a profile is as it should be, on every node.
+    pub async fn on_every_node(&self, name: &str, bytes: &[u8]) {
+        eventually(
+            SOON,
+            &format!("the file of {name} on every node"),
+            async || {
+                self.nodes()
+                    .try_for_each(|node| files::check(&node.file(name), bytes))
+            },
+        )
+        .await;
+    }
+
+    /// Waits until no node has a file of the profile.
+    pub async fn on_no_node(&self, name: &str) {
+        eventually(
+            SOON,
+            &format!("no file of {name} on any node"),
+            async || {
+                let found = self
+                    .nodes()
+                    .find(|node| node.file(name).symlink_metadata().is_ok());
+                found.map_or(Ok(()), |node| Err(format!("it is on {}", node.name)))
+            },
+        )
+        .await;
+    }
+
+    /// Waits until there is nothing left of a profile: object, node statuses, files.
+    pub async fn gone(&self, name: &str) {
+        eventually(
+            SOON,
+            &format!("SeccompProfile {name} is gone"),
+            async || match self.profiles().get_opt(name).await.unwrap() {
+                Some(left) => Err(format!(
+                    "{:?} {}",
+                    left.finalizers(),
+                    profile::summary(&left)
+                )),
+                None => Ok(()),
+            },
+        )
+        .await;
+        eventually(SOON, &format!("no node status of {name}"), async || {
+            let left = self.statuses_of(name).await;
+            let left: Vec<String> = left.iter().map(ResourceExt::name_any).collect();
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{left:?} are left"))
+            }
+        })
+        .await;
+        self.on_no_node(name).await;
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let daemons = self
+            .nodes
+            .values_mut()
+            .filter_map(|node| node.daemon.as_ref());
+        for process in self.managers.values().chain(daemons) {
+            let log = process.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
+            eprintln!(
+                "---- the end of the log of process {}\n{}",
+                process.pid(),
+                tail.join("\n")
+            );
+        }
+    }
+}
+
+/// The operator with an empty environment, but for what every component is given.
+fn operator(kubeconfig: &Path) -> Command {
+    let mut command = Command::new(env::binary());
+    command
+        .env_clear()
+        .env("KUBECONFIG", kubeconfig)
+        .env("OPERATOR_NAMESPACE", NAMESPACE)
+        .env("SPO_VERBOSITY", "1");
+    command
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}

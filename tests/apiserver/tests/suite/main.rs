@@ -1,0 +1,34 @@
+//! The tests against a real API server, one theme a module.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "also in the helpers a failed unwrap is a failed test"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "the times that things take are of interest"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "somebody has to write the files that are in the way"
+)]
+
+mod base;
+mod crash;
+mod deletion;
+mod install;
+mod leader;
+mod many;
+mod name;
+mod nodes;
+mod obstacle;
+mod outage;
+mod rbac;
+mod restart;
+mod restrictions;
+mod state;
+mod tamper;
+mod unknown_syscall;
+mod update;
+mod upstream;
+mod version;

@@ -1,0 +1,101 @@
+//! The API server is away for a while.
+
+use std::time::{Duration, Instant};
+
+use spo_test_apiserver::cluster::{LEASE, NAMESPACE, through_proxy};
+use spo_test_apiserver::files;
+use spo_test_apiserver::profile::{self, allowing};
+use spo_test_apiserver::rig::Rig;
+use spo_test_apiserver::wait::eventually;
+
+/// Pauses grow while the API server is away.
+const CAUGHT_UP: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_was_cut_off_guards_its_files_and_catches_up() {
+    let mut rig = Rig::empty().await;
+    rig.start_manager("manager-0").await;
+    rig.make_node("node-1").await;
+    let proxy = through_proxy(&rig.node("node-1").kubeconfig).await;
+    rig.start_daemon("node-1");
+    rig.daemon_is_ready("node-1").await;
+    for name in ["changes", "goes", "stays"] {
+        rig.create(&allowing(name, &["read"])).await;
+    }
+    let stays = rig.ready("stays").await;
+    rig.ready("changes").await;
+    rig.ready("goes").await;
+    let bytes = profile::file(&rig.client, &stays).await;
+    let stamp = files::stamp(&rig.node("node-1").file("stays"));
+
+    proxy.cut();
+    let file = rig.node("node-1").file("goes");
+    std::fs::remove_file(&file).unwrap();
+    eventually(
+        Duration::from_secs(5),
+        "a file is restored without the API server",
+        async || files::check(&file, &bytes),
+    )
+    .await;
+    rig.allow("changes", &["read", "write"]).await;
+    rig.delete("goes").await;
+    rig.create(&allowing("comes", &["read"])).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    proxy.mend();
+    let start = Instant::now();
+    for name in ["changes", "comes", "stays"] {
+        let found = rig
+            .until(CAUGHT_UP, name, "is ready", profile::is_ready)
+            .await;
+        rig.on_every_node(name, &profile::file(&rig.client, &found).await)
+            .await;
+    }
+    rig.gone("goes").await;
+    println!("cut off for 3 s: caught up after {:.1?}", start.elapsed());
+    assert_eq!(files::stamp(&rig.node("node-1").file("stays")), stamp);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_cut_off_ends_before_another_one_leads() {
+    let mut rig = Rig::empty().await;
+    let kubeconfig = rig.manager_kubeconfig("manager-0").await;
+    let proxy = through_proxy(&kubeconfig).await;
+    rig.start_manager_with("manager-0", &kubeconfig);
+    assert_eq!(rig.leader().await, "manager-0");
+    rig.start_manager("manager-1").await;
+    rig.make_node("node-1").await;
+    rig.start_daemon("node-1");
+    rig.daemon_is_ready("node-1").await;
+
+    proxy.cut();
+    rig.create(&allowing("web", &["read"])).await;
+    let start = Instant::now();
+    let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
+        kube::Api::namespaced(rig.client.clone(), NAMESPACE);
+    eventually(Duration::from_secs(40), "manager-1 leads", async || {
+        let holder = leases
+            .get(LEASE)
+            .await
+            .unwrap()
+            .spec
+            .unwrap()
+            .holder_identity;
+        if holder.as_deref() == Some("manager-1") {
+            Ok(())
+        } else {
+            Err(format!("{holder:?}"))
+        }
+    })
+    .await;
+    let ended = rig.manager("manager-0").ended();
+    assert!(
+        ended.is_some_and(|status| !status.success()),
+        "two managers lead: {ended:?}"
+    );
+    rig.ready("web").await;
+    println!(
+        "the leader was cut off: taken over after {:.1?}",
+        start.elapsed()
+    );
+}
