@@ -1,6 +1,9 @@
 //! What the reconciles of a daemon share: capabilities, never state that a restart would lose.
 
+use std::sync::Arc;
+
 use kube::Client;
+use tokio::sync::Semaphore;
 
 use crate::files::Files;
 use crate::metrics::Metrics;
@@ -13,6 +16,10 @@ pub(crate) struct Context {
     pub(crate) files: Files,
     pub(crate) metrics: Metrics,
     pub(crate) node: Node,
+    /// Permits for writes to the API server. When many profiles come at once, their files are
+    /// written at once, and the reports follow at a pace that leaves the API server to others: a
+    /// hundred nodes report at the same time.
+    pub(crate) reports: Arc<Semaphore>,
     /// The name of the object with the operator's configuration.
     pub(crate) spod: String,
     /// Why the kernel takes no seccomp filters, if it does not.

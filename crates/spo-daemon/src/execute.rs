@@ -65,9 +65,11 @@ pub(crate) async fn execute(
                 info!(profile = %name, %file, "profile removed");
             }
             Step::Report(report) => {
+                let _permit = context.reports.acquire().await;
                 changes.reported = report_to(context, about, report).await?.map(Box::new);
             }
             Step::Withdraw { name } => {
+                let _permit = context.reports.acquire().await;
                 withdraw(&context.client, name).await?;
                 changes.withdrawn.push(name.clone());
             }

@@ -18,11 +18,12 @@ mod seccomp;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use prometheus::Registry;
 use spo_process::admin::{self, Readiness};
 use spo_process::tasks::{Ended, Tasks};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::info;
 
 use context::Context;
@@ -46,6 +47,9 @@ pub struct Config {
     /// Where metrics are served, as plain HTTP without authentication; nowhere if `None`.
     pub metrics_address: Option<SocketAddr>,
 }
+
+/// Writes to the API server at once. One takes some milliseconds there.
+const REPORTS_AT_ONCE: usize = 2;
 
 /// A daemon that could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,7 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         files,
         metrics,
         node,
+        reports: Arc::new(Semaphore::new(REPORTS_AT_ONCE)),
         spod: config.spod_name,
         seccomp_unsupported,
     };

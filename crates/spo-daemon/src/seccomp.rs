@@ -33,8 +33,9 @@ use crate::profile::Step;
 use crate::{node, orphan};
 use index::{Index, Touched};
 
-/// Profiles that are worked on at once: enough for writes to be committed together.
-const CONCURRENCY: usize = 32;
+/// Profiles that are worked on at once: enough for writes to be committed together, and for files to
+/// be written while reports of others wait for their turn.
+const CONCURRENCY: usize = 512;
 
 /// Runs until shutdown.
 pub(crate) async fn run(

@@ -15,8 +15,9 @@ use tracing::{Instrument as _, error, info_span};
 
 use crate::queue::{Outcome, Queue};
 
-/// A reconcile as a whole may take this long; each write in it has a shorter deadline.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// A reconcile as a whole may take this long. Each write in it has a far shorter deadline; when
+/// thousands of objects come at once, most of the time is waiting for a turn.
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// A controller: its state, and how the state changes.
 pub trait Reconcile: Send {

@@ -30,8 +30,8 @@ use tracing::{debug, error, info};
 use crate::object::{Node, NodeReport, Pod};
 use index::{Index, Touched};
 
-/// Profiles that are worked on at once.
-const CONCURRENCY: usize = 16;
+/// Profiles that are worked on at once, each with one write in flight: the API server is shared.
+const CONCURRENCY: usize = 4;
 /// How long the effects of one node or pod are gathered before they are written: a deployment that
 /// scales up, or a node that joins, is many events.
 const GATHER: Duration = Duration::from_millis(500);

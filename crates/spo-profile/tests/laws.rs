@@ -31,7 +31,7 @@ fn spec(default_action: Action, syscalls: &[Syscall]) -> SeccompProfileSpec {
 }
 
 /// How little an action restricts.
-fn rank(action: Action) -> u8 {
+fn rank(action: Action) -> usize {
     use Action::*;
     let order = [
         KillProcess,
@@ -47,9 +47,7 @@ fn rank(action: Action) -> u8 {
     order
         .iter()
         .position(|other| *other == action)
-        .unwrap()
-        .try_into()
-        .unwrap()
+        .expect("the order has every action")
 }
 
 fn holds(arg: &Arg, args: &Args) -> bool {
@@ -86,7 +84,7 @@ fn applies(entry: &Syscall, name: &str, args: &Args) -> bool {
 
 /// What a list says about a call, if it says anything: the decision of a profile with that list,
 /// unless it is the default action although no rule applies.
-fn says(default: Action, list: &[Syscall], name: &str, args: &Args) -> Option<u8> {
+fn says(default: Action, list: &[Syscall], name: &str, args: &Args) -> Option<usize> {
     let silent = !list.iter().any(|entry| applies(entry, name, args));
     let decided = decide(&spec(default, list), name, *args);
     (!silent).then(|| rank(decided))

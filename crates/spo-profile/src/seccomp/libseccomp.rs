@@ -58,7 +58,7 @@ fn pairs<'a>(rules: &[&'a Rule]) -> impl Iterator<Item = (&'a Rule, &'a Rule)> {
 /// branch. With the same effect libseccomp would still take one for a part of the other.
 fn are_opposites(one: &Rule, other: &Rule) -> bool {
     one.when.conditions().any(|(index, condition)| {
-        let opposite = condition.negated();
+        let opposite = condition.negated().unwrap_or_default();
         let mut rest = one.when.conditions().chain(other.when.conditions());
         other
             .when
@@ -84,7 +84,7 @@ fn shadows(one: &Rule, chain: &Rule) -> bool {
     let is_in_chain = |(index, condition): (i32, Condition)| {
         let mut conditions = chain.when.conditions();
         conditions.any(|(at, other)| {
-            at == index && (other == condition || condition.negated() == [other])
+            at == index && (other == condition || condition.negated() == Some(vec![other]))
         })
     };
     one.effect == chain.effect

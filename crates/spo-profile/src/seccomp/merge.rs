@@ -34,7 +34,7 @@
 //! 3). [`unite_under`] reads it in that way; use it wherever the default action is known. Rules with
 //! the default action which can not be told apart from the others are then left to that action.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use spo_api::seccomp_profile::{Action, Syscall};
 
@@ -42,8 +42,9 @@ use super::effect::{Effect, rank};
 use super::libseccomp;
 use super::rule::{Cube, Rule, rules};
 
-/// Rules into which one system call may be taken apart, beyond which conditions are given up. A
-/// filter has room for 4096 instructions (Linux, `BPF_MAXINSNS`).
+/// Rules for one system call beyond which conditions are not looked into: less restrictive actions
+/// take everything, as where a union can not be said. It bounds the work, and a filter has room for
+/// 4096 instructions anyway (Linux, `BPF_MAXINSNS`).
 const RULES_MAX: usize = 64;
 
 /// The union of two lists of rules.
@@ -68,16 +69,23 @@ pub fn unite_under(default: Action, left: &[Syscall], right: &[Syscall]) -> Vec<
 /// The entries of each name, in order. What occurs twice is there once.
 fn by_name<'a>(entries: impl Iterator<Item = &'a Syscall>) -> BTreeMap<String, Vec<Syscall>> {
     let mut by_name: BTreeMap<String, Vec<Syscall>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for entry in entries {
-        for name in &entry.names {
+        let Syscall {
+            names,
+            action,
+            errno_ret,
+            args,
+        } = entry;
+        for name in names
+            .iter()
+            .filter(|name| seen.insert((*name, action, errno_ret, args)))
+        {
             let entry = Syscall {
                 names: vec![name.clone()],
                 ..entry.clone()
             };
-            let present = by_name.entry(name.clone()).or_default();
-            if !present.contains(&entry) {
-                present.push(entry);
-            }
+            by_name.entry(name.clone()).or_default().push(entry);
         }
     }
     by_name
@@ -135,16 +143,11 @@ struct Relax {
 /// The rules of one system call so that no two of them say different things about the same
 /// arguments.
 fn canonical(mut rules: Vec<Rule>) -> Vec<Rule> {
-    // The least restrictive come first, because they are kept whole; of equals, those without
-    // conditions, because they make the others pointless; then the left ones, as sorting is stable.
-    let restriction = |rule: &Rule| {
-        (
-            u8::MAX - rank(rule.effect.action),
-            !rule.when.is_everything(),
-        )
-    };
+    rules.sort_by_key(restriction);
+    if rules.len() > RULES_MAX {
+        return relaxed(&rules);
+    }
     loop {
-        rules.sort_by_key(restriction);
         match take_apart(&rules) {
             Ok(apart) => return apart,
             // Each turn leaves one effect less.
@@ -152,9 +155,38 @@ fn canonical(mut rules: Vec<Rule>) -> Vec<Rule> {
                 for rule in rules.iter_mut().filter(|rule| rule.effect == from) {
                     rule.effect = to;
                 }
+                rules.sort_by_key(restriction);
             }
         }
     }
+}
+
+/// The order in which rules are looked at: the least restrictive come first, because they are kept
+/// whole; of equals, those without conditions, because they make the others pointless; then the
+/// left ones, as sorting is stable.
+fn restriction(rule: &Rule) -> (u8, bool) {
+    (
+        u8::MAX - rank(rule.effect.action),
+        !rule.when.is_everything(),
+    )
+}
+
+/// All rules with the effect of the first one.
+fn relaxed(rules: &[Rule]) -> Vec<Rule> {
+    let Some(effect) = rules.first().map(|rule| rule.effect) else {
+        return vec![];
+    };
+    let mut cubes: BTreeSet<&Cube> = rules.iter().map(|rule| &rule.when).collect();
+    if cubes.iter().any(|cube| cube.is_everything()) {
+        cubes.retain(|cube| cube.is_everything());
+    }
+    cubes
+        .into_iter()
+        .map(|when| Rule {
+            effect,
+            when: when.clone(),
+        })
+        .collect()
 }
 
 /// Takes out of each rule what the rules before it decide otherwise.
@@ -164,18 +196,12 @@ fn canonical(mut rules: Vec<Rule>) -> Vec<Rule> {
 fn take_apart(rules: &[Rule]) -> Result<Vec<Rule>, Relax> {
     let mut apart: Vec<Rule> = vec![];
     for rule in rules {
-        let cubes = remainder(rule, &apart).map_err(|to| Relax {
-            from: rule.effect,
-            to,
-        })?;
-        for when in cubes {
-            push(
-                &mut apart,
-                Rule {
-                    effect: rule.effect,
-                    when,
-                },
-            );
+        let from = rule.effect;
+        for when in remainder(rule, &apart).map_err(|to| Relax { from, to })? {
+            push(&mut apart, Rule { effect: from, when });
+        }
+        if apart.len() > RULES_MAX {
+            break;
         }
     }
     let from = rules.last().map(|rule| rule.effect);
@@ -185,7 +211,9 @@ fn take_apart(rules: &[Rule]) -> Result<Vec<Rule>, Relax> {
         .map(|rule| rule.effect)
         .find(|effect| Some(*effect) != from);
     match (from, to) {
-        (Some(from), Some(to)) if libseccomp::misreads(&apart) => Err(Relax { from, to }),
+        (Some(from), Some(to)) if apart.len() > RULES_MAX || libseccomp::misreads(&apart) => {
+            Err(Relax { from, to })
+        }
         _ => Ok(apart),
     }
 }
@@ -210,9 +238,9 @@ fn remainder(rule: &Rule, others: &[Rule]) -> Result<Vec<Cube>, Effect> {
         let mut left = vec![];
         for cube in &cubes {
             left.extend(cube.minus(&other.when).ok_or(other.effect)?);
-        }
-        if left.len() > RULES_MAX {
-            return Err(other.effect);
+            if left.len() > RULES_MAX {
+                return Err(other.effect);
+            }
         }
         cubes = left;
     }

@@ -66,7 +66,7 @@ pub(crate) fn rules(entry: &Syscall) -> Vec<Rule> {
 }
 
 /// Arguments which meet one condition each. Without any condition: all arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cube(BTreeMap<i32, Condition>);
 
 impl Cube {
@@ -125,7 +125,7 @@ impl Cube {
         }
         let mut parts = vec![];
         for (index, condition) in other.conditions() {
-            for negated in condition.negated() {
+            for negated in condition.negated()? {
                 parts.extend(self.and(index, negated)?);
             }
         }

@@ -3,14 +3,11 @@
 //! The texts name field, value and fix. Sources: runc 1.4, libcontainer/seccomp/seccomp_linux.go and
 //! config.go; crun 1.25, src/libcrun/seccomp.c; libseccomp 2.5.4, src/db.c; Linux, kernel/seccomp.c.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use spo_api::seccomp_profile::{Action, Arch, Arg, Flag, Operator, SeccompProfileSpec, Syscall};
 
-use super::effect::Effect;
-use super::libseccomp;
-use super::rule::{Rule, rules};
+mod rules;
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +52,7 @@ pub fn validate(spec: &SeccompProfileSpec) -> Vec<Problem> {
             argument(arg, &format!("{field}.args[{index}]"), &mut problems);
         }
     }
-    combinations(spec, &mut problems);
+    rules::check_combinations(spec, &mut problems);
     flags(spec, &mut problems);
     problems.0
 }
@@ -262,71 +259,6 @@ fn argument(arg: &Arg, field: &str, problems: &mut Problems) {
             "no argument is less than 0, so that the rule never applies; remove it",
         ),
         _ => {}
-    }
-}
-
-/// What is wrong with several rules for one system call, told once per name.
-fn combinations(spec: &SeccompProfileSpec, problems: &mut Problems) {
-    let default = Effect::of_default(spec.default_action);
-    let mut by_name: BTreeMap<&str, Vec<Rule>> = BTreeMap::new();
-    for entry in spec.syscalls.iter().filter(|entry| !entry.names.is_empty()) {
-        let applied = rules(entry)
-            .into_iter()
-            .filter(|rule| rule.effect != default);
-        let applied: Vec<Rule> = applied.collect();
-        for name in &entry.names {
-            by_name
-                .entry(name)
-                .or_default()
-                .extend(applied.iter().cloned());
-        }
-    }
-    for (name, rules) in by_name {
-        let field = "spec.syscalls";
-        if let Some(rule) = decisive(&rules) {
-            let message = format!(
-                "{} without conditions decides for {name}, its other rules have no effect; remove \
-                 it or them",
-                rule.effect.action
-            );
-            problems.warning(field, message);
-        } else if let Some((one, other)) = libseccomp::contradiction(&rules) {
-            contradiction(name, one, other, problems);
-        }
-        if libseccomp::misreads(&rules) {
-            problems.warning(
-                field,
-                format!(
-                    "libseccomp can not hold these rules for {name} side by side and may drop one \
-                     or fail; use conditions with SCMP_CMP_EQ or SCMP_CMP_MASKED_EQ, or one per rule"
-                ),
-            );
-        }
-    }
-}
-
-/// The rule which makes others pointless that say something else.
-fn decisive(rules: &[Rule]) -> Option<&Rule> {
-    let decisive = rules.iter().find(|rule| rule.when.is_everything())?;
-    rules
-        .iter()
-        .any(|rule| rule.effect != decisive.effect)
-        .then_some(decisive)
-}
-
-fn contradiction(name: &str, one: &Rule, other: &Rule, problems: &mut Problems) {
-    let (left, right) = (one.effect.action, other.effect.action);
-    if one.when == other.when {
-        let message = format!(
-            "{left} and {right} for {name} under the same conditions are refused; remove one of them"
-        );
-        problems.error("spec.syscalls", message);
-    } else {
-        let message = format!(
-            "{left} and {right} for {name} meet for some arguments, where the choice is up to \
-             libseccomp; make their conditions exclude each other"
-        );
-        problems.warning("spec.syscalls", message);
     }
 }
 

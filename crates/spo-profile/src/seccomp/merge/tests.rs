@@ -221,3 +221,22 @@ fn a_list_that_contradicts_itself_is_read_as_a_runtime_does() {
     // Nothing is known about the default action: the less restrictive one.
     check(text, "", "x ALLOW");
 }
+
+#[test]
+fn very_many_rules_are_united_in_bounded_time() {
+    let many = |action: &str, range: std::ops::Range<i32>| -> String {
+        range
+            .map(|value| format!("x {action} if a0 == {value}\n"))
+            .collect()
+    };
+    let allowed = list(&many("ALLOW", 0..10_000));
+    assert_eq!(unite(&allowed, &allowed).len(), 10_000);
+    // Beyond a limit nobody looks at where they differ.
+    assert_eq!(unite(&allowed, &list("x ERRNO")), list("x ALLOW"));
+    let united = unite(&list(&many("ALLOW", 0..64)), &list(&many("ERRNO", 64..128)));
+    assert_eq!(united, list(&many("ALLOW", 0..128)));
+    let masks: String = (0..32)
+        .map(|bit| format!("x ALLOW if a0 & 4294967295 {bit}\n"))
+        .collect();
+    assert_eq!(unite(&list(&masks), &list("x ERRNO")), list("x ALLOW"));
+}
