@@ -3,6 +3,8 @@
 //! `tests/golden/seccomp/*.yaml` are cases of ours. Every SeccompProfile in `examples/` at the top
 //! of the repository is one as well, with its base profiles resolved among the examples.
 //! `UPDATE_GOLDEN=1 cargo test -p spo-profile` writes what is rendered; read it before committing.
+#![expect(clippy::print_stderr, reason = "a test says what differs")]
+#![expect(clippy::unwrap_used, reason = "a test helper may panic like a test")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the purity contract is for the crate, not its tests"

@@ -10,7 +10,11 @@ use spo_profile::seccomp::merge::unite_under;
 use spo_profile::seccomp::validate::validate;
 
 fuzz_target!(|lists: Lists| {
-    let Lists { default, left, right } = lists;
+    let Lists {
+        default,
+        left,
+        right,
+    } = lists;
     let union = unite_under(default, &left, &right);
     let probes = probes(&[&left, &right]);
     for syscalls in [left, right, union] {
@@ -18,7 +22,9 @@ fuzz_target!(|lists: Lists| {
         if !validate(&spec).is_empty() {
             continue;
         }
-        if std::env::var_os("FUZZ_SHOW").is_some() { eprintln!("{spec:?}"); }
+        if std::env::var_os("FUZZ_SHOW").is_some() {
+            eprintln!("{spec:?}");
+        }
         let filter = filter::build(&spec).unwrap_or_else(|error| panic!("{error}: {spec:?}"));
         for args in &probes {
             let decided = decide(&spec, NAME, *args);

@@ -23,8 +23,16 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let value: Value = serde_json::from_slice(bytes).expect("a rendered file is JSON");
     let members = value.as_object().expect("a rendered file is an object");
-    assert!(members.keys().all(|name| MEMBERS.contains(&name.as_str())), "{value}");
-    let text = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default();
+    assert!(
+        members.keys().all(|name| MEMBERS.contains(&name.as_str())),
+        "{value}"
+    );
+    let text = |name: &str| {
+        members
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     assert!(["Enabled", "Disabled"].contains(&text("state")), "{value}");
     assert!(text("defaultAction").starts_with("SCMP_ACT_"), "{value}");
 });

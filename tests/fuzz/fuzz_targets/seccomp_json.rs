@@ -8,10 +8,18 @@ use spo_profile::seccomp::render::{is_rendered, render, syscalls_annotation};
 use spo_profile::seccomp::validate::validate;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(Parsed { spec, losses: _ }) = parse(bytes) else { return };
+    let Ok(Parsed { spec, losses: _ }) = parse(bytes) else {
+        return;
+    };
     let rendered = render(&spec);
     assert!(is_rendered(&rendered));
-    assert_eq!(parse(&rendered), Ok(Parsed { spec: spec.clone(), losses: vec![] }));
+    assert_eq!(
+        parse(&rendered),
+        Ok(Parsed {
+            spec: spec.clone(),
+            losses: vec![]
+        })
+    );
     let _ = validate(&spec);
     let union = unite(&spec.syscalls, &spec.syscalls);
     assert_eq!(unite(&union, &union), union);

@@ -109,7 +109,9 @@ const AUDIT_ARCH: u32 = 0xc000_003e;
 impl Filter {
     /// What the kernel would do: the value that the program returns, as an action.
     pub fn decide(&self, name: &str, args: &[u64; 6]) -> Action {
-        let number: i32 = ScmpSyscall::from_name(name).expect("a known system call").into();
+        let number: i32 = ScmpSyscall::from_name(name)
+            .expect("a known system call")
+            .into();
         let mut data = vec![];
         data.extend(number.to_ne_bytes());
         data.extend(AUDIT_ARCH.to_ne_bytes());
@@ -133,7 +135,12 @@ impl Filter {
         let mut accumulator = 0;
         let mut position = 0;
         loop {
-            let Instruction { code, if_true, if_false, operand } = &self.0[position];
+            let Instruction {
+                code,
+                if_true,
+                if_false,
+                operand,
+            } = &self.0[position];
             position += 1;
             let branch = |taken: bool| usize::from(if taken { *if_true } else { *if_false });
             match code {

@@ -38,15 +38,27 @@ pub struct Lists {
 
 impl<'a> Arbitrary<'a> for Lists {
     fn arbitrary(input: &mut Unstructured<'a>) -> Result<Self> {
-        let operands = if input.ratio(2, 3)? { &OPERANDS[..FEW] } else { &OPERANDS[..] };
+        let operands = if input.ratio(2, 3)? {
+            &OPERANDS[..FEW]
+        } else {
+            &OPERANDS[..]
+        };
         let default = *input.choose(&ACTIONS)?;
-        Ok(Self { default, left: list(input, operands)?, right: list(input, operands)? })
+        Ok(Self {
+            default,
+            left: list(input, operands)?,
+            right: list(input, operands)?,
+        })
     }
 }
 
 /// A profile with these rules.
 pub fn spec(default_action: Action, syscalls: Vec<Syscall>) -> SeccompProfileSpec {
-    SeccompProfileSpec { default_action, syscalls, ..SeccompProfileSpec::default() }
+    SeccompProfileSpec {
+        default_action,
+        syscalls,
+        ..SeccompProfileSpec::default()
+    }
 }
 
 fn list(input: &mut Unstructured<'_>, operands: &[i64]) -> Result<Vec<Syscall>> {
@@ -66,7 +78,11 @@ fn entry(input: &mut Unstructured<'_>, operands: &[i64]) -> Result<Syscall> {
 }
 
 fn arg(input: &mut Unstructured<'_>, operands: &[i64]) -> Result<Arg> {
-    let operator = if input.ratio(1, 2)? { Operator::Equal } else { *input.choose(Operator::ALL)? };
+    let operator = if input.ratio(1, 2)? {
+        Operator::Equal
+    } else {
+        *input.choose(Operator::ALL)?
+    };
     Ok(Arg {
         index: input.int_in_range(0..=2)?,
         value: Some(*input.choose(operands)?),
@@ -81,7 +97,9 @@ pub fn probes(lists: &[&[Syscall]]) -> Vec<[u64; 6]> {
     let args: Vec<&Arg> = entries.flat_map(|entry| &entry.args).collect();
     let values = |index: i32| {
         let operands = args.iter().filter(|arg| arg.index == index);
-        let operands = operands.flat_map(|arg| [arg.value, arg.value_two]).flatten();
+        let operands = operands
+            .flat_map(|arg| [arg.value, arg.value_two])
+            .flatten();
         let mut values: Vec<u64> = operands
             .map(i64::cast_unsigned)
             .flat_map(|value| [value.wrapping_sub(1), value, value.wrapping_add(1)])

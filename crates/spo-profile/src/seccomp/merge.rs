@@ -25,7 +25,9 @@
 //! What is left of a rule may need conditions that the format lacks (`a0 > 3 && a0 < 100`, since
 //! conditions on one argument are alternatives; operands of 2^63 and above), or which libseccomp
 //! translates wrongly beside the other rules (`libseccomp.rs`). Then the more restrictive rule gets
-//! the less restrictive action, under its own conditions: wider than both, never stricter.
+//! the less restrictive action, under its own conditions: wider than both, never stricter. The same
+//! goes for more than 64 rules with several actions. Rules with one action are always exact; where
+//! libseccomp would not understand those, [`validate`](super::validate) says so.
 //!
 //! # A list that contradicts itself
 //!
@@ -204,6 +206,7 @@ fn take_apart(rules: &[Rule]) -> Result<Vec<Rule>, Relax> {
             break;
         }
     }
+    let would_help = || libseccomp::misreads(&apart) && !libseccomp::misreads(&relaxed(rules));
     let from = rules.last().map(|rule| rule.effect);
     let to = rules
         .iter()
@@ -211,7 +214,7 @@ fn take_apart(rules: &[Rule]) -> Result<Vec<Rule>, Relax> {
         .map(|rule| rule.effect)
         .find(|effect| Some(*effect) != from);
     match (from, to) {
-        (Some(from), Some(to)) if apart.len() > RULES_MAX || libseccomp::misreads(&apart) => {
+        (Some(from), Some(to)) if apart.len() > RULES_MAX || would_help() => {
             Err(Relax { from, to })
         }
         _ => Ok(apart),
