@@ -1,5 +1,7 @@
 //! What `decide` says against what libseccomp makes of a profile: the same, unless `validate` has
 //! found a problem.
+//!
+//! libseccomp 2.5.4 leaks memory in some of its rules, so run it with `-- -detect_leaks=0`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,9 +23,6 @@ fuzz_target!(|lists: Lists| {
         let spec = spec(default, syscalls);
         if !validate(&spec).is_empty() {
             continue;
-        }
-        if std::env::var_os("FUZZ_SHOW").is_some() {
-            eprintln!("{spec:?}");
         }
         let filter = filter::build(&spec).unwrap_or_else(|error| panic!("{error}: {spec:?}"));
         for args in &probes {

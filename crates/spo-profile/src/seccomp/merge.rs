@@ -49,9 +49,9 @@ use super::rule::{Cube, Rule, rules};
 /// 4096 instructions anyway (Linux, `BPF_MAXINSNS`).
 const RULES_MAX: usize = 64;
 
-/// The union of two lists of rules.
+/// The union of two lists of rules, of which nobody knows the default action.
 pub fn unite(left: &[Syscall], right: &[Syscall]) -> Vec<Syscall> {
-    render(by_name(left.iter().chain(right)))
+    united(by_name(left.iter().chain(right)))
 }
 
 /// The union of two lists of rules which are both applied under the default action `default`.
@@ -72,28 +72,28 @@ pub fn unite_under(default: Action, left: &[Syscall], right: &[Syscall]) -> Vec<
 fn by_name<'a>(entries: impl Iterator<Item = &'a Syscall>) -> BTreeMap<String, Vec<Syscall>> {
     let mut by_name: BTreeMap<String, Vec<Syscall>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for entry in entries {
-        let Syscall {
-            names,
-            action,
-            errno_ret,
-            args,
-        } = entry;
-        for name in names
-            .iter()
-            .filter(|name| seen.insert((*name, action, errno_ret, args)))
-        {
-            let entry = Syscall {
-                names: vec![name.clone()],
-                ..entry.clone()
-            };
-            by_name.entry(name.clone()).or_default().push(entry);
+    for Syscall {
+        names,
+        action,
+        errno_ret,
+        args,
+    } in entries
+    {
+        for name in names {
+            if seen.insert((name, action, errno_ret, args)) {
+                by_name.entry(name.clone()).or_default().push(Syscall {
+                    names: vec![name.clone()],
+                    action: *action,
+                    errno_ret: *errno_ret,
+                    args: args.clone(),
+                });
+            }
         }
     }
     by_name
 }
 
-fn render(by_name: BTreeMap<String, Vec<Syscall>>) -> Vec<Syscall> {
+fn united(by_name: BTreeMap<String, Vec<Syscall>>) -> Vec<Syscall> {
     let mut united = vec![];
     for (name, entries) in by_name {
         if entries.len() == 1 {
@@ -117,21 +117,24 @@ fn read_under(default: Action, name: &str, entries: Vec<Syscall>) -> Vec<Syscall
     let rules = entries.iter().flat_map(rules);
     let (skipped, mut applied): (Vec<Rule>, Vec<Rule>) =
         rules.partition(|rule| rule.effect == default);
+    if applied.is_empty() {
+        return entries;
+    }
     if let Some(rule) = applied.iter().find(|rule| rule.when.is_everything()) {
         return vec![rule.to_entry(name)];
     }
     // Skipped rules still say what their author wants where no other rule of the list applies.
-    let part = |rule: &Rule| {
+    let mut parts = vec![];
+    for rule in skipped
+        .iter()
+        .filter(|_| skipped.len() + applied.len() <= RULES_MAX)
+    {
         let cubes = remainder(rule, &applied).unwrap_or_default();
-        cubes
-            .into_iter()
-            .map(|when| Rule {
-                effect: rule.effect,
-                when,
-            })
-            .collect::<Vec<_>>()
-    };
-    let parts: Vec<Rule> = skipped.iter().flat_map(part).collect();
+        parts.extend(cubes.into_iter().map(|when| Rule {
+            effect: rule.effect,
+            when,
+        }));
+    }
     applied.extend(parts);
     applied.iter().map(|rule| rule.to_entry(name)).collect()
 }

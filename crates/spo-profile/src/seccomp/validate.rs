@@ -1,7 +1,7 @@
 //! What the schema does not refuse and a container start would, or what does not do what it says.
 //!
-//! The texts name field, value and fix. Sources: runc 1.4, libcontainer/seccomp/seccomp_linux.go and
-//! config.go; crun 1.25, src/libcrun/seccomp.c; libseccomp 2.5.4, src/db.c; Linux, kernel/seccomp.c.
+//! The texts name field, value and fix. Sources: runc 1.5, libcontainer/seccomp/seccomp_linux.go and
+//! config.go; crun 1.29, src/libcrun/seccomp.c; libseccomp 2.5.4, src/db.c; Linux, kernel/seccomp.c.
 
 use std::fmt;
 
