@@ -43,13 +43,35 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id())
             .ok()
             .and_then(Pid::from_raw)
             .unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    /// Stops it as if it hung, and returns when no thread of it runs any more.
+    pub async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let pid = self.child.id();
+        eventually(SOON, &format!("{} is stopped", self.name), async || {
+            for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+                let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+                // The state is behind the name, which is in parentheses.
+                let state = stat.rsplit_once(") ").unwrap().1.chars().next();
+                if state != Some('T') {
+                    return Err(stat);
+                }
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Lets it go on after [`Process::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Ends it at once, as a crash would.

@@ -7,10 +7,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// What becomes of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// They end, and there are no more.
+    Cut,
+    /// They stay, and nothing comes through.
+    Blocked,
+}
+
 /// Passes connections on, until it is told not to.
 pub struct Proxy {
     port: u16,
-    cut: watch::Sender<bool>,
+    way: watch::Sender<Way>,
     _listening: JoinSet<()>,
 }
 
@@ -19,12 +29,12 @@ impl Proxy {
     pub async fn start(to: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let cut = watch::Sender::new(false);
+        let way = watch::Sender::new(Way::Open);
         let mut listening = JoinSet::new();
-        listening.spawn(listen(listener, to, cut.subscribe()));
+        listening.spawn(listen(listener, to, way.subscribe()));
         Self {
             port,
-            cut,
+            way,
             _listening: listening,
         }
     }
@@ -36,33 +46,40 @@ impl Proxy {
 
     /// Ends every connection and takes no more.
     pub fn cut(&self) {
-        self.cut.send_replace(true);
+        self.way.send_replace(Way::Cut);
     }
 
-    /// Takes connections again.
+    /// Lets nothing through, as a network that loses every packet.
+    pub fn block(&self) {
+        self.way.send_replace(Way::Blocked);
+    }
+
+    /// Takes connections again. What was blocked ends.
     pub fn mend(&self) {
-        self.cut.send_replace(false);
+        self.way.send_replace(Way::Open);
     }
 }
 
-async fn listen(listener: TcpListener, to: u16, cut: watch::Receiver<bool>) {
+async fn listen(listener: TcpListener, to: u16, way: watch::Receiver<Way>) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         while connections.try_join_next().is_some() {}
-        if !*cut.borrow() {
-            connections.spawn(pass_on(stream, to, cut.clone()));
+        if *way.borrow() != Way::Cut {
+            connections.spawn(pass_on(stream, to, way.clone()));
         }
     }
 }
 
-async fn pass_on(mut from: TcpStream, to: u16, mut cut: watch::Receiver<bool>) {
+async fn pass_on(mut from: TcpStream, to: u16, mut way: watch::Receiver<Way>) {
     let Ok(mut to) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else {
         return;
     };
     tokio::select! {
         // However it ends, both sides see that it has.
-        _ended = copy_bidirectional(&mut from, &mut to) => {}
-        _cut = cut.wait_for(|cut| *cut) => {}
+        _ended = copy_bidirectional(&mut from, &mut to) => return,
+        _closed = way.wait_for(|way| *way != Way::Open) => {}
     }
+    // Bytes may have been lost between the two: it can only end.
+    let _changed = way.wait_for(|way| *way != Way::Blocked).await;
 }

@@ -349,7 +349,7 @@ impl Rig {
 
     // ---- Waiting -------------------------------------------------------------------------------
 
-    /// Waits until the profile is as `look` wants it. `Err` is what is wrong with it.
+    /// Waits until the profile is as `look` wants it.
     pub async fn until(
         &self,
         within: Duration,

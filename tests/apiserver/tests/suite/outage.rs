@@ -99,3 +99,54 @@ async fn a_leader_that_was_cut_off_ends_before_another_one_leads() {
         start.elapsed()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_guarded_while_the_api_server_does_not_answer() {
+    let mut rig = Rig::empty().await;
+    rig.start_manager("manager-0").await;
+    rig.make_node("node-1").await;
+    let proxy = through_proxy(&rig.node("node-1").kubeconfig).await;
+    rig.start_daemon("node-1");
+    rig.daemon_is_ready("node-1").await;
+    let names: Vec<String> = (0..10).map(|number| format!("web-{number}")).collect();
+    let mut bytes = Vec::new();
+    for name in &names {
+        rig.create(&allowing(name, &["read"])).await;
+        let found = rig.ready(name).await;
+        bytes = profile::file(&rig.client, &found).await;
+    }
+
+    proxy.block();
+    let start = Instant::now();
+    for name in &names {
+        // Each of them wants to publish an event, and can not.
+        std::fs::remove_file(rig.node("node-1").file(name)).unwrap();
+    }
+    eventually(
+        Duration::from_secs(5),
+        "files are restored without an answer of the API server",
+        async || {
+            let node = rig.nodes().next().unwrap();
+            names
+                .iter()
+                .try_for_each(|name| files::check(&node.file(name), &bytes))
+        },
+    )
+    .await;
+    println!(
+        "the API server is silent: {} files restored after {:.1?}",
+        names.len(),
+        start.elapsed()
+    );
+
+    proxy.mend();
+    for name in &names {
+        rig.allow(name, &["read", "write"]).await;
+    }
+    let start = Instant::now();
+    for name in &names {
+        rig.until(CAUGHT_UP, name, "is ready", profile::is_ready)
+            .await;
+    }
+    println!("caught up after {:.1?}", start.elapsed());
+}

@@ -5,7 +5,6 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use spo_test_apiserver::profile::{self, allowing};
 use spo_test_apiserver::rig::Rig;
 use spo_test_apiserver::wait::{SOON, eventually};
@@ -139,9 +138,9 @@ async fn the_operator_directory_is_made_again_with_every_file() {
     ];
     for (what, tamper) in ways {
         // All of it is gone before anybody can look.
-        rig.node("node-1").daemon().signal(Signal::STOP);
+        rig.node("node-1").daemon().freeze().await;
         tamper();
-        rig.node("node-1").daemon().signal(Signal::CONT);
+        rig.node("node-1").daemon().thaw();
         let start = Instant::now();
         eventually(
             SOON,

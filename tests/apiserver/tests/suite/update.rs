@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use spo_test_apiserver::rig::Rig;
 use spo_test_apiserver::wait::always;
 use spo_test_apiserver::{files, profile};
@@ -46,7 +45,7 @@ async fn a_node_that_hangs_keeps_a_new_generation_from_being_ready() {
     rig.create(&profile::allowing("web", &["read"])).await;
     rig.ready("web").await;
 
-    rig.node("node-2").daemon().signal(Signal::STOP);
+    rig.node("node-2").daemon().freeze().await;
     let changed = rig.allow("web", &["read", "write"]).await;
     let expected = profile::file(&rig.client, &changed).await;
     always(
@@ -70,7 +69,7 @@ async fn a_node_that_hangs_keeps_a_new_generation_from_being_ready() {
     )
     .await;
 
-    rig.node("node-2").daemon().signal(Signal::CONT);
+    rig.node("node-2").daemon().thaw();
     rig.ready("web").await;
     rig.on_every_node("web", &expected).await;
 }
