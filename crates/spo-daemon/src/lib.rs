@@ -49,7 +49,7 @@ pub struct Config {
 }
 
 /// Writes to the API server at once. One takes some milliseconds there.
-const REPORTS_AT_ONCE: usize = 2;
+const REPORTS_AT_ONCE: usize = 4;
 
 /// A daemon that could not be started.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use kube::{Client, Config};
 
-/// Nothing that we ask the API server takes longer; a watch is fed by bookmarks once a minute and
-/// ended by the server after five.
-const READ_TIMEOUT: Duration = Duration::from_secs(295);
+/// A connection on which nothing arrives for this long is dead, also if nobody has said so (a load
+/// balancer that failed over). A watch is fed by bookmarks about once a minute; one that starts over
+/// too early costs little.
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No API server to speak to.
