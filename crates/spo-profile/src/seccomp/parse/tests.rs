@@ -1,7 +1,7 @@
 //! Documents by example.
 
 use super::*;
-use spo_api::seccomp_profile::{Arch, Flag, Operator};
+use spo_api::seccomp_profile::{Action, Arch, Arg, Flag, Operator};
 
 fn parsed(document: &str) -> Parsed {
     parse(document.as_bytes()).unwrap()
