@@ -107,6 +107,7 @@ const CANNOT_PULL: &str = "CannotPullSeccompProfile";
 const NOT_ALLOWED: &str = "ProfileNotAllowed";
 const NOT_SUPPORTED: &str = "SeccompNotSupportedOnNode";
 const UNKNOWN_SYSCALL: &str = "UnknownSyscall";
+const DOUBTFUL: &str = "DoubtfulSeccompProfile";
 const RESTORED: &str = "RestoredSeccompProfile";
 
 /// The object is gone. Its file goes too, if an operator wrote it and no other profile claims it.
@@ -299,7 +300,7 @@ fn warnings(
         texts.insert(0, unknown_syscalls(spec, &inputs.unknown_syscalls));
     }
     let reason = if inputs.unknown_syscalls.is_empty() {
-        INVALID
+        DOUBTFUL
     } else {
         UNKNOWN_SYSCALL
     };

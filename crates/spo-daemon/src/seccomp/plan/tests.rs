@@ -333,6 +333,21 @@ fn an_unknown_syscall_is_a_warning() {
 }
 
 #[test]
+fn rules_that_a_runtime_may_misread_are_a_warning() {
+    let mut inputs = installed();
+    // No architecture of runc's (spo_profile::seccomp::validate).
+    let spec = &mut profile(&mut inputs).resolved.as_mut().unwrap().spec;
+    spec.architectures = vec![spo_api::seccomp_profile::Arch::Native];
+    inputs.on_disk = OnDisk::File(bytes(&inputs));
+    let steps: Vec<String> = plan(&inputs).iter().map(ToString::to_string).collect();
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert!(
+        steps[0].starts_with("report Installed generation=2 DoubtfulSeccompProfile \"spec."),
+        "{steps:?}"
+    );
+}
+
+#[test]
 fn a_failure_on_the_node_is_reported() {
     let steps = after_failure(&installed(), CANNOT_SAVE, "no space left".to_owned());
     let text: Vec<String> = steps.iter().map(ToString::to_string).collect();
