@@ -4,19 +4,19 @@
 //! request instead of two (docs/decisions/0001-node-reports.md).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::core::{ApiResource, GroupVersionKind, ObjectMeta};
+use kube::core::ObjectMeta;
 use kube::{Resource, ResourceExt as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use spo_api::node_status::{Mechanism, SecurityProfileNodeStatus, SecurityProfileNodeStatusStatus};
+use spo_api::node_status::{
+    Mechanism, REPORT_VERSION, SecurityProfileNodeStatus, SecurityProfileNodeStatusStatus,
+    report_resource,
+};
 use spo_api::{GROUP, meta};
 use spo_kube::step::{Part, Step, Target};
 
 use crate::profile::Report;
-
-/// The version to write through.
-const VERSION: &str = "v1report";
 
 /// A node status as it is held in memory.
 #[derive(Resource, Deserialize, Clone, Debug)]
@@ -162,10 +162,8 @@ pub(crate) fn withdraw(name: &str) -> Step {
 }
 
 fn target(name: String) -> Target {
-    let gvk = GroupVersionKind::gvk(GROUP, VERSION, "SecurityProfileNodeStatus");
-    let resource = ApiResource::from_gvk_with_plural(&gvk, "securityprofilenodestatuses");
     Target {
-        resource,
+        resource: report_resource(),
         namespace: None,
         name,
     }
@@ -207,7 +205,7 @@ fn finish(object: &mut Value, target: Target, exists: bool) -> Step {
         };
     }
     let mut object = object.take();
-    object["apiVersion"] = json!(format!("{GROUP}/{VERSION}"));
+    object["apiVersion"] = json!(format!("{GROUP}/{REPORT_VERSION}"));
     object["kind"] = json!("SecurityProfileNodeStatus");
     object["metadata"]["name"] = json!(target.name);
     if let Some(status) = object["status"].as_object_mut() {
