@@ -4,9 +4,6 @@
 
 use sha2::{Digest, Sha256};
 
-/// The label and finalizer prefix of the operator.
-pub const PREFIX: &str = "spo.x-k8s.io";
-
 /// On a node status and on its profile: finds all node statuses of a profile.
 pub const LABEL_PROFILE_ID: &str = "spo.x-k8s.io/profile-id";
 /// On a node status: the node, see [`label_value`].

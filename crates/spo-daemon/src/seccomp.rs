@@ -18,7 +18,7 @@ use spo_api::seccomp_profile::held::HeldSeccompProfile;
 use spo_api::spod::held::HeldSpod;
 use spo_kube::controller::Reconcile;
 use spo_kube::queue::Outcome;
-use spo_kube::watch::{Scope, watch};
+use spo_kube::watch::watch;
 use spo_process::admin::Readiness;
 use spo_process::chain::chain;
 use spo_process::tasks::Shutdown;
@@ -69,19 +69,15 @@ fn events(
     namespace: &str,
     shutdown: Shutdown,
 ) -> impl Stream<Item = Event> + Send + use<> {
-    let client = |()| -> Client { context.client.clone() };
-    let everything = Scope::default();
-    let own = Scope {
-        labels: format!(
-            "{}={}",
-            meta::LABEL_NODE_NAME,
-            meta::label_value(&context.node.name)
-        ),
-        ..Scope::default()
-    };
-    let profiles = watch(Api::all(client(())), &everything).map(Event::Profile);
-    let statuses = watch(Api::all(client(())), &own).map(Event::Status);
-    let spods = watch(Api::namespaced(client(()), namespace), &everything).map(Event::Spod);
+    let client = || -> Client { context.client.clone() };
+    let own = format!(
+        "{}={}",
+        meta::LABEL_NODE_NAME,
+        meta::label_value(&context.node.name)
+    );
+    let profiles = watch(Api::all(client()), "").map(Event::Profile);
+    let statuses = watch(Api::all(client()), &own).map(Event::Status);
+    let spods = watch(Api::namespaced(client(), namespace), "").map(Event::Spod);
     let files = context.files.changes(shutdown).map(Event::File);
     futures::stream::select_all([
         profiles.boxed(),

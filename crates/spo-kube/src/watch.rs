@@ -12,27 +12,16 @@ use tracing::warn;
 /// Objects listed at once: bounds what a listing holds in memory.
 const PAGE: u32 = 100;
 
-/// What a watch covers.
-#[derive(Debug, Clone, Default)]
-pub struct Scope {
-    /// A label selector, empty for all objects.
-    pub labels: String,
-    /// A field selector, empty for all objects.
-    pub fields: String,
-}
-
-/// The events of a watch, without the metadata that nobody here reads. A failure is logged, waited
-/// out with growing pauses, and mended by listing again.
-pub fn watch<K>(api: Api<K>, scope: &Scope) -> impl Stream<Item = Event<K>> + Send + use<K>
+/// The events of a watch on the objects that the label selector `labels` selects, all if it is empty;
+/// without the metadata that nobody here reads. A failure is logged, waited out with growing pauses,
+/// and mended by listing again.
+pub fn watch<K>(api: Api<K>, labels: &str) -> impl Stream<Item = Event<K>> + Send + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut config = watcher::Config::default().page_size(PAGE);
-    if !scope.labels.is_empty() {
-        config = config.labels(&scope.labels);
-    }
-    if !scope.fields.is_empty() {
-        config = config.fields(&scope.fields);
+    if !labels.is_empty() {
+        config = config.labels(labels);
     }
     let kind = K::kind(&());
     watcher(api, config)

@@ -22,7 +22,7 @@ use spo_kube::controller::Reconcile;
 use spo_kube::execute::{Cause, execute};
 use spo_kube::queue::Outcome;
 use spo_kube::step::Step;
-use spo_kube::watch::{Scope, watch};
+use spo_kube::watch::watch;
 use spo_process::chain::chain;
 use spo_process::tasks::Shutdown;
 use tracing::{debug, error, info};
@@ -65,15 +65,12 @@ enum Event {
 
 fn events(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
     let client = || context.client.clone();
-    let scope = Scope::default();
     futures::stream::select_all([
-        watch(Api::all(client()), &scope)
-            .map(Event::Profile)
-            .boxed(),
-        watch(Api::all(client()), &scope).map(Event::Report).boxed(),
-        watch(Api::all(client()), &scope).map(Event::Node).boxed(),
-        watch(Api::all(client()), &scope).map(Event::Pod).boxed(),
-        watch(Api::namespaced(client(), &context.namespace), &scope)
+        watch(Api::all(client()), "").map(Event::Profile).boxed(),
+        watch(Api::all(client()), "").map(Event::Report).boxed(),
+        watch(Api::all(client()), "").map(Event::Node).boxed(),
+        watch(Api::all(client()), "").map(Event::Pod).boxed(),
+        watch(Api::namespaced(client(), &context.namespace), "")
             .map(Event::Spod)
             .boxed(),
     ])
