@@ -12,8 +12,8 @@ use crate::step::{Part, Step, Target};
 
 /// A write that takes longer has failed.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// Who `managedFields` says has written.
-const FIELD_MANAGER: &str = "security-profiles-operator";
+/// Who `managedFields` says has written. It is the name that upstream writes under, too.
+pub const FIELD_MANAGER: &str = "security-profiles-operator";
 
 /// A write that was not done.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +110,14 @@ async fn write(client: &Client, step: &Step) -> Result<Option<DynamicObject>, ku
             }
             .map(Some)
         }
+        Step::Apply { target, object } => {
+            // Forced: a field that we render is ours, whoever wrote it last.
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            api(client, target)
+                .patch(&target.name, &params, &Patch::Apply(object))
+                .await
+                .map(Some)
+        }
         Step::Delete { target, uid } => {
             let preconditions = uid.as_ref().map(|uid| Preconditions {
                 uid: Some(uid.clone()),
@@ -153,6 +161,7 @@ fn api(client: &Client, target: &Target) -> Api<DynamicObject> {
 fn describe(step: &Step) -> String {
     match step {
         Step::Create { target, .. } => format!("create {target}"),
+        Step::Apply { target, .. } => format!("apply {target}"),
         Step::Patch {
             target,
             part: Part::Object,

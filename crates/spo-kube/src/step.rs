@@ -26,6 +26,14 @@ pub enum Step {
         /// The fields. With `metadata.resourceVersion` the patch applies to that version only.
         patch: Value,
     },
+    /// Make an object say what `object` says, and take away what an earlier one of ours said and this
+    /// one does not: server-side apply, as the owner of these fields. Creates it if it is not there.
+    Apply {
+        /// What kind, and where.
+        target: Target,
+        /// The fields that we own; complete but for what others decide.
+        object: Value,
+    },
     /// Delete an object.
     Delete {
         /// Which object.
@@ -68,7 +76,7 @@ pub enum Part {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Create { target, object } => write!(f, "create {target} {object}"),
+            Step::Create { target, object } => write!(f, "create {target} {}", shown(target, object)),
             Step::Patch {
                 target,
                 part,
@@ -78,14 +86,24 @@ impl fmt::Display for Step {
                     Part::Object => "patch",
                     Part::Status => "patch-status",
                 };
-                write!(f, "{part} {target} {patch}")
+                write!(f, "{part} {target} {}", shown(target, patch))
             }
+            Step::Apply { target, object } => write!(f, "apply {target} {}", shown(target, object)),
             Step::Delete { target, .. } => write!(f, "delete {target}"),
             Step::DeleteAll { resource, labels } => {
                 write!(f, "delete-all {} {labels}", resource.kind)
             }
             Step::Publish(event) => write!(f, "publish {event}"),
         }
+    }
+}
+
+/// What may be seen of an object: keys of certificates have no place in a log.
+fn shown<'a>(target: &Target, object: &'a Value) -> &'a dyn fmt::Display {
+    if target.resource.kind == "Secret" {
+        &"(not shown)"
+    } else {
+        object
     }
 }
 
