@@ -4,6 +4,8 @@
 //! [`shape`]. Older versions are the schema of v1 with small edits: what they lack in upstream they
 //! have here as optional fields, so that an edit through them loses nothing (decision 20).
 
+mod older;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
@@ -26,26 +28,23 @@ pub const CATEGORY: &str = "spo";
 /// The CustomResourceDefinitions, ordered by name.
 pub fn all() -> Vec<Value> {
     vec![
-        definition(&AppArmorProfile::crd(), &[("v1alpha1", same)]),
-        definition(&ProfileBinding::crd(), &[("v1alpha1", same)]),
-        definition(
-            &ProfileRecording::crd(),
-            &[("v1alpha1", recording_v1alpha1)],
-        ),
-        definition(&RawSelinuxProfile::crd(), &[("v1alpha2", same)]),
-        definition(&SeccompProfile::crd(), &[("v1beta1", same)]),
+        definition(&AppArmorProfile::crd(), &[("v1alpha1", older::apparmor)]),
+        definition(&ProfileBinding::crd(), &[("v1alpha1", older::same)]),
+        definition(&ProfileRecording::crd(), &[("v1alpha1", older::recording)]),
+        definition(&RawSelinuxProfile::crd(), &[("v1alpha2", older::profile)]),
+        definition(&SeccompProfile::crd(), &[("v1beta1", older::profile)]),
         definition(
             &SecurityProfileNodeStatus::crd(),
             &[
-                ("v1alpha1", same),
-                (node_status::REPORT_VERSION, without_subresource),
+                ("v1alpha1", older::same),
+                (node_status::REPORT_VERSION, older::without_subresource),
             ],
         ),
         definition(
             &SecurityProfilesOperatorDaemon::crd(),
-            &[("v1alpha1", spod_v1alpha1)],
+            &[("v1alpha1", older::spod)],
         ),
-        definition(&SelinuxProfile::crd(), &[("v1alpha2", same)]),
+        definition(&SelinuxProfile::crd(), &[("v1alpha2", older::selinux)]),
     ]
 }
 
@@ -132,59 +131,6 @@ fn sorted(value: Value) -> Value {
         }
         Value::Array(items) => items.into_iter().map(sorted).collect(),
         scalar => scalar,
-    }
-}
-
-// Older versions.
-
-fn same(_: &mut Value) {}
-
-/// Without the subresource, one request writes metadata, spec and status.
-fn without_subresource(version: &mut Value) {
-    version
-        .as_object_mut()
-        .expect("a version is an object")
-        .remove("subresources");
-}
-
-fn recording_v1alpha1(version: &mut Value) {
-    values(field(version, "spec.recorder"), str::to_lowercase);
-    values(field(version, "spec.mergeStrategy"), str::to_lowercase);
-}
-
-fn spod_v1alpha1(version: &mut Value) {
-    values(
-        field(version, "spec.enricher.logEnricherSource"),
-        str::to_lowercase,
-    );
-    values(field(version, "status.state"), str::to_uppercase);
-}
-
-/// The schema of a field.
-fn field<'a>(version: &'a mut Value, path: &str) -> &'a mut Value {
-    path.split('.')
-        .fold(&mut version["schema"]["openAPIV3Schema"], |schema, name| {
-            let field = &mut schema["properties"][name];
-            assert!(field.is_object(), "no field {name} of {path}");
-            field
-        })
-}
-
-/// Spells the values and the default of an enumeration differently, also in its description, where
-/// a value stands between backticks.
-fn values(schema: &mut Value, spell: fn(&str) -> String) {
-    let description = schema["description"]
-        .as_str()
-        .expect("every field has one")
-        .to_owned();
-    let old: Vec<String> =
-        serde_json::from_value(schema["enum"].clone()).expect("it is an enumeration of text");
-    schema["description"] = json!(old.iter().fold(description, |text, value| {
-        text.replace(&format!("`{value}`"), &format!("`{}`", spell(value)))
-    }));
-    schema["enum"] = old.iter().map(|value| spell(value)).collect();
-    if let Some(default) = schema["default"].as_str().map(spell) {
-        schema["default"] = json!(default);
     }
 }
 

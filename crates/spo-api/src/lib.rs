@@ -11,6 +11,7 @@
 
 pub mod apparmor_profile;
 pub mod condition;
+pub mod convert;
 pub mod crd;
 pub mod meta;
 pub mod name;

@@ -3,6 +3,8 @@
 //! A default of the schema only applies where its group is present, so every group is an `Option`
 //! whose `Default` is what an empty group means: `spec.selinux.clone().unwrap_or_default()`.
 
+pub mod effective;
+pub mod flat;
 pub mod held;
 
 use k8s_openapi::api::core::v1::{
@@ -14,6 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::seccomp_profile::Action;
+use flat::Flat;
 
 /// SecurityProfilesOperatorDaemonSpec configures the node daemon, the webhooks and what profiles
 /// may contain.
@@ -101,6 +104,11 @@ pub struct SecurityProfilesOperatorDaemonSpec {
     /// webhook configures the admission webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookSpec>,
+
+    /// The names that fields had before there were groups. [`effective::effective`] says what is
+    /// in force.
+    #[serde(flatten)]
+    pub flat: Flat,
 }
 
 /// SchedulingSpec says on which nodes the daemon runs.

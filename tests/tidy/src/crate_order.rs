@@ -14,6 +14,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("spo-audit", &[]),
     ("spo-proto", &[]),
     ("spo-process", &[]),
+    ("spo-certificate", &[]),
     ("spo-profile", &["spo-api"]),
     ("spo-host", &["spo-api"]),
     ("spo-record", &["spo-api", "spo-profile"]),
@@ -28,6 +29,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "spo-record",
             "spo-process",
             "spo-kube",
+            "spo-certificate",
         ],
     ),
     (
