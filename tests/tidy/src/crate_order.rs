@@ -3,7 +3,13 @@
 use crate::{manifest, problem::Problem, tree::Tree};
 
 /// Crates which decide and do not act.
-pub(crate) const CORE: [&str; 4] = ["spo-api", "spo-profile", "spo-audit", "spo-record"];
+pub(crate) const CORE: [&str; 5] = [
+    "spo-api",
+    "spo-profile",
+    "spo-audit",
+    "spo-record",
+    "spo-render",
+];
 
 /// Packages which ship nothing may use anything.
 pub(crate) const TEST_PREFIX: &str = "spo-test-";
@@ -16,6 +22,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("spo-process", &[]),
     ("spo-certificate", &[]),
     ("spo-profile", &["spo-api"]),
+    ("spo-render", &["spo-api"]),
     ("spo-host", &["spo-api"]),
     ("spo-record", &["spo-api", "spo-profile"]),
     ("spo-kube", &["spo-process"]),
@@ -27,6 +34,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "spo-api",
             "spo-profile",
             "spo-record",
+            "spo-render",
             "spo-process",
             "spo-kube",
             "spo-certificate",
@@ -49,7 +57,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ),
     (
         "security-profiles-operator",
-        &["spo-manager", "spo-daemon", "spo-process"],
+        &["spo-manager", "spo-daemon", "spo-render", "spo-process"],
     ),
     (
         "spoc",
