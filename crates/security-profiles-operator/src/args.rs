@@ -38,6 +38,8 @@ pub(crate) enum Command {
     /// The node side: installs profiles on the node it runs on.
     #[command(visible_alias = "d")]
     Daemon(Daemon),
+    /// Prints what the manager would apply for a SPOD, without a cluster.
+    Render(crate::render::Render),
     /// Prints the version.
     #[command(visible_alias = "v")]
     Version,
@@ -60,6 +62,88 @@ pub(crate) struct Manager {
     /// Where health is served.
     #[arg(long, env = "HEALTH_ADDRESS", default_value_t = all(8085))]
     health_address: SocketAddr,
+
+    /// Where the conversion of old API versions is served.
+    #[arg(long, default_value_t = all(9443))]
+    conversion_address: SocketAddr,
+
+    /// Leave the webhooks to the operator in a default SPOD; without, they are deployed by hand.
+    #[arg(short = 'w', long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    webhook: bool,
+
+    /// Sum up what the nodes report.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_nodestatus_controller: bool,
+
+    /// Render what the operator consists of.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_spod_controller: bool,
+
+    /// Accepted for compatibility: who uses a profile is part of the node status controller.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", hide = true)]
+    with_workload_annotator: bool,
+
+    /// Accepted for compatibility: this version merges no recordings.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", hide = true)]
+    with_recording_merger: bool,
+
+    /// The kubelet's directory on the nodes.
+    #[arg(long, env = "KUBELET_DIR", default_value = KUBELET_DIR)]
+    kubelet_dir: String,
+
+    /// Who makes the certificates of the webhooks and of the metrics endpoint.
+    #[arg(long, env = "CERTIFICATE_PROVIDER", value_enum, ignore_case = true,
+          default_value_t = Provider::Auto)]
+    certificate_provider: Provider,
+}
+
+/// Who makes certificates.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provider {
+    /// OpenShift where it is; cert-manager where it already does; else the manager.
+    Auto,
+    /// The manager.
+    SelfManaged,
+    /// cert-manager, which has to be installed.
+    CertManager,
+    /// The service CA of OpenShift.
+    Openshift,
+}
+
+impl Provider {
+    /// The choice, if there is one.
+    fn chosen(self) -> Option<spo_manager::Provider> {
+        match self {
+            Self::Auto => None,
+            Self::SelfManaged => Some(spo_manager::Provider::SelfManaged),
+            Self::CertManager => Some(spo_manager::Provider::CertManager),
+            Self::Openshift => Some(spo_manager::Provider::OpenShift),
+        }
+    }
+}
+
+/// Where the kubelet's directory usually is.
+pub(crate) const KUBELET_DIR: &str = "/var/lib/kubelet";
+
+/// What the environment switches on whatever the SPOD says (contract 03, 2.1).
+fn enabled_by_env() -> spo_manager::EnabledByEnv {
+    spo_manager::EnabledByEnv {
+        log_enricher: switched_on("ENABLE_LOG_ENRICHER"),
+        json_enricher: switched_on("ENABLE_JSON_ENRICHER"),
+        bpf_recorder: switched_on("ENABLE_BPF_RECORDER"),
+        insecure_metrics: switched_on("ENABLE_INSECURE_METRICS_ACCESS"),
+    }
+}
+
+/// A variable in the spellings that Go's `strconv.ParseBool` takes; anything else is off.
+fn switched_on(variable: &str) -> bool {
+    let value = std::env::var(variable).unwrap_or_default();
+    matches!(value.as_str(), "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 
 #[derive(clap::Args, Debug)]
@@ -89,6 +173,9 @@ pub(crate) struct Daemon {
           default_missing_value = "true")]
     with_seccomp: bool,
 
+    #[command(flatten)]
+    not_here: NotHere,
+
     /// Serve metrics as plain HTTP without authentication.
     #[arg(long, env = "ENABLE_INSECURE_METRICS_ACCESS", default_value_t = false,
           action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
@@ -103,6 +190,49 @@ pub(crate) struct Daemon {
     metrics_address: SocketAddr,
 }
 
+/// Switches that managers pass on and that have nothing to switch in this version.
+#[derive(clap::Args, Debug)]
+struct NotHere {
+    /// Accepted for compatibility: this version installs no SelinuxProfiles.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", hide = true)]
+    with_selinux: bool,
+
+    /// Accepted for compatibility: this version installs no RawSelinuxProfiles.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", hide = true)]
+    with_raw_selinux: bool,
+
+    /// Accepted for compatibility: this version installs no AppArmorProfiles.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", hide = true)]
+    with_apparmor: bool,
+
+    /// Accepted for compatibility: this version does not record.
+    #[arg(long, env = "ENABLE_RECORDING", default_value_t = false, action = ArgAction::Set,
+          num_args = 0..=1, default_missing_value = "true", hide = true)]
+    with_recording: bool,
+
+    /// Accepted for compatibility: the daemon holds no pods.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", hide = true)]
+    with_mem_optim: bool,
+}
+
+impl NotHere {
+    /// The switches that are on.
+    fn on(&self) -> Vec<&'static str> {
+        let switches = [
+            (self.with_selinux, "--with-selinux"),
+            (self.with_raw_selinux, "--with-raw-selinux"),
+            (self.with_apparmor, "--with-apparmor"),
+            (self.with_recording, "--with-recording"),
+        ];
+        let on = switches.into_iter().filter(|(on, _)| *on);
+        on.map(|(_, name)| name).collect()
+    }
+}
+
 /// Every address of the host: a probe comes from outside.
 fn all(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
@@ -113,6 +243,9 @@ impl Daemon {
     pub(crate) fn config(self) -> Result<spo_daemon::Config, Nothing> {
         if !self.with_seccomp {
             return Err(Nothing);
+        }
+        for flag in self.not_here.on() {
+            tracing::warn!(flag, "this version has nothing to switch on by this flag");
         }
         Ok(spo_daemon::Config {
             node_name: self.node_name,
@@ -143,8 +276,29 @@ impl Manager {
             identity: identity
                 .unwrap_or_else(|| format!("security-profiles-operator_{}", std::process::id())),
             health_address: self.health_address,
+            conversion_address: self.conversion_address,
+            jobs: spo_manager::Jobs {
+                node_status: self.with_nodestatus_controller,
+                spod: self.with_spod_controller,
+            },
+            settings: spo_manager::Settings {
+                kubelet_dir: self.kubelet_dir,
+                restrict_to_namespace: restrict_to_namespace(),
+                enabled_by_env: enabled_by_env(),
+                provider: self.certificate_provider.chosen(),
+                webhook: self.webhook,
+            },
         }
     }
+}
+
+/// The namespaces to look at: `WATCH_NAMESPACE` counts where the other is not set at all
+/// (contract 03, 2.4). None for all.
+fn restrict_to_namespace() -> Option<String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    variable("RESTRICT_TO_NAMESPACE")
+        .or_else(|| variable("WATCH_NAMESPACE"))
+        .filter(|namespaces| !namespaces.trim().is_empty())
 }
 
 /// Prints what `version` prints.

@@ -1,6 +1,7 @@
 //! The operator: one binary, one subcommand per component.
 
 mod args;
+mod render;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,10 @@ async fn run(command: Command) -> Result<Ended, Box<dyn std::error::Error>> {
     match command {
         Command::Daemon(daemon) => Ok(spo_daemon::run_daemon(daemon.config()?).await?),
         Command::Manager(manager) => Ok(spo_manager::run_manager(manager.config()).await?),
+        Command::Render(arguments) => {
+            render::render(arguments)?;
+            Ok(Ended::Asked)
+        }
         Command::Version => {
             args::print_version();
             Ok(Ended::Asked)

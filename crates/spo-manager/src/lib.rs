@@ -1,12 +1,19 @@
-//! The cluster side: sums up what the nodes report, and protects profiles in use.
+//! The cluster side: sums up what the nodes report, protects profiles in use, and renders what the
+//! operator itself consists of.
 //!
-//! Only the leader works. It holds every profile and every report in memory, small; of pods only
-//! those which use a profile. Nothing is listed but at the start.
+//! Every manager serves conversion; only the leader works. It holds every profile and every report
+//! in memory, small; of pods only those which use a profile. Nothing is listed but at the start.
 //!
-//! Tasks: `lease`, `seccomp` (the controller) and `health`.
+//! Tasks: `health`, `conversion`, `certificate` (what conversion is served with) and `lead`, which
+//! runs [`trust`], [`seccomp`] and [`spod`].
 
+mod conversion;
+mod crds;
 mod object;
+mod platform;
 mod seccomp;
+mod spod;
+mod trust;
 
 use std::net::SocketAddr;
 
@@ -16,8 +23,15 @@ use spo_process::tasks::{Ended, Tasks};
 use tokio::sync::watch;
 use tracing::info;
 
+pub use platform::Provider;
+pub use spo_render::facts::EnabledByEnv;
+pub use spod::Settings;
+
 /// The lease by which one of several managers leads (contract 03, 2.2).
 const LEASE: &str = "security-profiles-operator-lock";
+/// The Deployment that runs the managers, and says which image everything else runs
+/// (contract 06, 3).
+const DEPLOYMENT: &str = "security-profiles-operator";
 
 /// What a manager is told at its start.
 #[derive(Debug, Clone)]
@@ -30,6 +44,21 @@ pub struct Config {
     pub identity: String,
     /// Where health is served.
     pub health_address: SocketAddr,
+    /// Where conversion is served.
+    pub conversion_address: SocketAddr,
+    /// Which of its jobs it does.
+    pub jobs: Jobs,
+    /// What the objects that it renders depend on besides the SPOD.
+    pub settings: Settings,
+}
+
+/// The jobs of a manager.
+#[derive(Debug, Clone, Copy)]
+pub struct Jobs {
+    /// Sums up node statuses, protects profiles in use.
+    pub node_status: bool,
+    /// Renders what the operator consists of.
+    pub spod: bool,
 }
 
 /// A manager that could not be started.
@@ -48,13 +77,20 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
     info!("starting component: security-profiles-operator");
     let client = spo_kube::client::connect().await?;
     let mut tasks = Tasks::new();
-    // A manager that waits for the lease is ready: it would take over.
+    // A manager that waits for the lease is ready: it would take over, and it serves conversion.
     let (_ready, readiness) = watch::channel(Readiness::Ok(()));
     let health = admin::listen(config.health_address).await?;
     tasks.spawn(
         "health",
         admin::serve(health, admin::health(readiness), tasks.shutdown()),
     );
+    conversion::start(
+        &mut tasks,
+        client.clone(),
+        &config.namespace,
+        config.conversion_address,
+    )
+    .await?;
     let candidate = Candidate::new(
         client.clone(),
         &config.namespace,
@@ -66,17 +102,45 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
         if !candidate.acquire(&mut shutdown).await {
             return;
         }
-        let context = seccomp::Context {
+        let (bundle, trusted) = watch::channel(None);
+        let trust = trust::Context {
+            client: client.clone(),
+            namespace: config.namespace.clone(),
+            provider: config.settings.provider,
+            bundle,
+        };
+        let seccomp = seccomp::Context {
+            client: client.clone(),
+            namespace: config.namespace.clone(),
+            spod: config.spod_name.clone(),
+        };
+        let spod = spod::Context {
             client,
             namespace: config.namespace,
             spod: config.spod_name,
+            settings: config.settings,
+            bundle: trusted,
         };
-        let work = seccomp::run(context, shutdown);
+        let work = async {
+            tokio::join!(
+                trust::run(trust, shutdown.clone()),
+                async {
+                    if config.jobs.node_status {
+                        seccomp::run(seccomp, shutdown.clone()).await;
+                    }
+                },
+                async {
+                    if config.jobs.spod {
+                        spod::run(spod, shutdown.clone()).await;
+                    }
+                },
+            )
+        };
         tokio::select! {
             // The lease is lost: nothing goes on.
             () = candidate.keep() => {}
             // Shutdown: the work has ended, so that another manager may start.
-            () = work => candidate.release().await,
+            _ = work => candidate.release().await,
         }
     });
     Ok(tasks.run().await)

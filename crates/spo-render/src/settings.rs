@@ -145,6 +145,8 @@ pub(crate) fn settle(
         selinux,
         enricher,
         webhook,
+        // Already merged into the groups.
+        flat: _,
     } = spec.clone();
     let SchedulingSpec {
         priority_class_name,

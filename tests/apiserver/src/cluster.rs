@@ -3,10 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Node, Pod, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
@@ -15,7 +21,7 @@ use spo_api::seccomp_profile::SeccompProfile;
 use spo_api::spod::SecurityProfilesOperatorDaemon;
 use tokio::task::JoinSet;
 
-use crate::env;
+use crate::{env, service};
 use crate::proxy::Proxy;
 use crate::wait::{SOON, eventually};
 
@@ -185,6 +191,10 @@ pub async fn wipe(client: &Client) {
     let events: Api<Event> = Api::namespaced(client.clone(), DEFAULT);
     let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
 
+    // First of all: without their server they would refuse what follows.
+    wipe_operator(client).await;
+    service::wipe(client).await;
+    wipe_other_kinds(client).await;
     strip_finalizers(&profiles).await;
     profiles.delete_collection(&delete, &all).await.unwrap();
     statuses.delete_collection(&delete, &all).await.unwrap();
@@ -212,6 +222,51 @@ pub async fn wipe(client: &Client) {
         }
     })
     .await;
+}
+
+/// Takes away what a manager has rendered, and the Deployment that tells it what to render with.
+async fn wipe_operator(client: &Client) {
+    let delete = DeleteParams::default();
+    let ours = ListParams::default().labels("app=security-profiles-operator");
+    let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let daemons: Api<DaemonSet> = Api::namespaced(client.clone(), NAMESPACE);
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    mutating.delete_collection(&delete, &ours).await.unwrap();
+    validating.delete_collection(&delete, &ours).await.unwrap();
+    let all = ListParams::default();
+    daemons.delete_collection(&delete, &all).await.unwrap();
+    deployments.delete_collection(&delete, &all).await.unwrap();
+    budgets.delete_collection(&delete, &all).await.unwrap();
+    pods.delete_collection(&now(), &all).await.unwrap();
+}
+
+/// Takes away the objects of the kinds that only some tests use.
+async fn wipe_other_kinds(client: &Client) {
+    let delete = DeleteParams::default();
+    let all = ListParams::default();
+    for (kind, plural, namespaced) in [
+        ("AppArmorProfile", "apparmorprofiles", false),
+        ("RawSelinuxProfile", "rawselinuxprofiles", false),
+        ("SelinuxProfile", "selinuxprofiles", false),
+        ("ProfileBinding", "profilebindings", true),
+        ("ProfileRecording", "profilerecordings", true),
+    ] {
+        let gvk = GroupVersionKind::gvk(spo_api::GROUP, "v1", kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+        let apis: Vec<Api<DynamicObject>> = if namespaced {
+            [NAMESPACE, DEFAULT]
+                .map(|namespace| Api::namespaced_with(client.clone(), namespace, &resource))
+                .into()
+        } else {
+            vec![Api::all_with(client.clone(), &resource)]
+        };
+        for api in apis {
+            api.delete_collection(&delete, &all).await.unwrap();
+        }
+    }
 }
 
 async fn strip_finalizers(profiles: &Api<SeccompProfile>) {

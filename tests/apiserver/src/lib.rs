@@ -29,4 +29,5 @@ pub mod process;
 pub mod profile;
 pub mod proxy;
 pub mod rig;
+pub mod service;
 pub mod wait;

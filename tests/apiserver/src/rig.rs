@@ -4,13 +4,13 @@
 //! also when a test fails; what it leaves in the cluster, the next one wipes.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, Node as NodeObject, Pod};
+use k8s_openapi::api::core::v1::{Event, Node as NodeObject, Pod, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::cluster::{self, DEFAULT, LEASE, NAMESPACE};
 use crate::process::Process;
 use crate::wait::{SOON, eventually};
-use crate::{env, files, metrics, profile};
+use crate::{env, files, metrics, profile, service};
 
 /// One rig at a time.
 static ONE: Mutex<()> = Mutex::const_new(());
@@ -129,18 +129,67 @@ impl Rig {
     /// Starts a manager.
     pub async fn start_manager(&mut self, name: &str) {
         let kubeconfig = self.manager_kubeconfig(name).await;
-        self.start_manager_with(name, &kubeconfig);
+        self.start_manager_with(name, &kubeconfig).await;
     }
 
-    /// Starts a manager with a kubeconfig.
-    pub fn start_manager_with(&mut self, name: &str, kubeconfig: &Path) {
+    /// Starts a manager with a kubeconfig. The last one to be started serves conversion.
+    pub async fn start_manager_with(&mut self, name: &str, kubeconfig: &Path) {
+        let conversion = (service::host(), service::free_port());
+        service::lead(
+            &self.client,
+            "conversion-service",
+            Some("https"),
+            conversion.1,
+        )
+        .await;
         let mut command = operator(kubeconfig);
         command
             .env("POD_NAME", name)
-            .args(["manager", "--health-address", "127.0.0.1:0"]);
+            .args(["manager", "--health-address", "127.0.0.1:0"])
+            .args([
+                "--conversion-address",
+                &SocketAddr::from(conversion).to_string(),
+            ]);
         let log = self.directory().join(format!("{name}.log"));
         self.managers
             .insert(name.to_owned(), Process::start(name, &mut command, &log));
+    }
+
+    /// Starts the webhook server, with the certificate that is in the cluster.
+    pub async fn start_webhook(&mut self) {
+        let file = self.directory().join("webhook.kubeconfig");
+        let kubeconfig =
+            cluster::kubeconfig_for(&self.client, file, "spo-webhook", None).await;
+        let certificates = self.directory().join("serving-certs");
+        std::fs::create_dir_all(&certificates).unwrap();
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let secret = eventually(SOON, "a certificate for the webhooks", async || {
+            let secret = secrets.get("webhook-server-cert").await;
+            secret.map_err(|error| error.to_string())
+        })
+        .await;
+        for (name, bytes) in secret.data.unwrap() {
+            std::fs::write(certificates.join(name), bytes.0).unwrap();
+        }
+        let address = SocketAddr::from((service::host(), service::free_port()));
+        service::lead(&self.client, "webhook-service", None, address.port()).await;
+        let health = free_port();
+        let mut command = operator(&kubeconfig);
+        command
+            .arg("webhook")
+            .args(["--listen-address", &address.to_string()])
+            .args(["--health-address", &format!("127.0.0.1:{health}")])
+            .args(["--cert-dir", certificates.to_str().unwrap()]);
+        let log = self.directory().join("webhook.log");
+        let process = Process::start("webhook", &mut command, &log);
+        self.managers.insert("webhook".to_owned(), process);
+        eventually(SOON, "the webhook server is ready", async || {
+            match metrics::get(health, "/readyz").await? {
+                (200, _) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
     }
 
     /// A manager.
@@ -256,6 +305,58 @@ impl Rig {
     /// All nodes, by name.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
+    }
+
+    // ---- The operator as a whole ---------------------------------------------------------------
+
+    /// Makes the Deployment of the manager, which says which image to run. Its pods are played by
+    /// [`Rig::start_manager`].
+    pub fn deploy(&self) {
+        let manifest = env::repository().join("deploy/manager");
+        env::kubectl(&["apply", "-f", manifest.to_str().unwrap()]).unwrap();
+    }
+
+    /// Says of every pod of the operator that it is ready, as kubelets would: how many there are.
+    pub async fn play_kubelet(&self) -> usize {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let mut ready = 0;
+        for pod in pods.list(&ListParams::default()).await.unwrap() {
+            let scheduled = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+            if !scheduled {
+                continue;
+            }
+            let condition = json!({ "type": "Ready", "status": "True" });
+            let patch = json!({ "status": { "phase": "Running", "conditions": [condition] } });
+            let written = pods
+                .patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(patch))
+                .await;
+            // It may be gone: a roll-out replaces it.
+            ready += usize::from(written.is_ok());
+        }
+        ready
+    }
+
+    /// Waits until the SPOD is as `look` wants it, while the kubelets play along if asked to.
+    pub async fn spod(
+        &self,
+        what: &str,
+        kubelets: bool,
+        look: impl Fn(&SecurityProfilesOperatorDaemon) -> bool,
+    ) -> SecurityProfilesOperatorDaemon {
+        let spods: Api<SecurityProfilesOperatorDaemon> =
+            Api::namespaced(self.client.clone(), NAMESPACE);
+        eventually(SOON, &format!("the SPOD {what}"), async || {
+            if kubelets {
+                self.play_kubelet().await;
+            }
+            let spod = spods.get("spod").await.map_err(|error| error.to_string())?;
+            if look(&spod) {
+                Ok(spod)
+            } else {
+                Err(serde_json::to_string(&spod.status).unwrap())
+            }
+        })
+        .await
     }
 
     // ---- Objects -------------------------------------------------------------------------------

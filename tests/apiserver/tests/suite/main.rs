@@ -14,6 +14,7 @@
 )]
 
 mod base;
+mod conversion;
 mod crash;
 mod deletion;
 mod install;
@@ -26,9 +27,11 @@ mod outage;
 mod rbac;
 mod restart;
 mod restrictions;
+mod spod;
 mod state;
 mod tamper;
 mod unknown_syscall;
 mod update;
 mod upstream;
 mod version;
+mod webhook;

@@ -61,7 +61,7 @@ async fn a_leader_that_was_cut_off_ends_before_another_one_leads() {
     let mut rig = Rig::empty().await;
     let kubeconfig = rig.manager_kubeconfig("manager-0").await;
     let proxy = through_proxy(&kubeconfig).await;
-    rig.start_manager_with("manager-0", &kubeconfig);
+    rig.start_manager_with("manager-0", &kubeconfig).await;
     assert_eq!(rig.leader().await, "manager-0");
     rig.start_manager("manager-1").await;
     rig.make_node("node-1").await;
