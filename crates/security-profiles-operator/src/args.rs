@@ -2,6 +2,8 @@
 //!
 //! Flags and variables are public (contract 03, 1 and 2.1); the ones that upstream lacks say so.
 
+mod enabler;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -38,6 +40,8 @@ pub(crate) enum Command {
     /// The node side: installs profiles on the node it runs on.
     #[command(visible_alias = "d")]
     Daemon(Daemon),
+    /// Prepares the node, as root, so that the daemon needs no rights: an init container.
+    NonRootEnabler(enabler::NonRootEnabler),
     /// Prints what the manager would apply for a SPOD, without a cluster.
     Render(crate::render::Render),
     /// Prints the version.

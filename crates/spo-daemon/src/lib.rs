@@ -7,6 +7,7 @@
 //! Tasks: `seccomp` (the controller), `files` (the only writer of files), `health` and `metrics`.
 
 mod context;
+pub mod enabler;
 mod execute;
 mod files;
 mod metrics;

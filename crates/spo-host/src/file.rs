@@ -1,5 +1,6 @@
 //! Files of one directory of the node: read, write whole, unlink, list.
 
+pub mod entry;
 pub(crate) mod temp;
 mod write;
 
@@ -90,6 +91,20 @@ pub enum Error {
         path: String,
         /// From unlinkat(2) or fsync(2).
         source: io::Error,
+    },
+    /// The owner or the mode can not be changed.
+    #[error("cannot change the owner or mode of {path}")]
+    Change {
+        /// Of the file or directory.
+        path: String,
+        /// From fchownat(2) or fchmod(2).
+        source: io::Error,
+    },
+    /// The file has other names, of which one may be in a directory of somebody else.
+    #[error("{path} is a hard link")]
+    SeveralNames {
+        /// Of the file.
+        path: String,
     },
     /// The directory can not be listed.
     #[error("cannot list {path}")]

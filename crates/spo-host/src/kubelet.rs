@@ -1,6 +1,6 @@
-//! Pure. Find the kubelet's root directory on a node.
+//! Pure. Find the kubelet's root directory on a node, and remember it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Where kubelets live unless they are told otherwise.
 pub const DEFAULT_DIRECTORY: &str = "/var/lib/kubelet";
@@ -22,7 +22,15 @@ pub fn directory(config: Option<&[u8]>, environment: Option<&str>) -> String {
         .map_or_else(|| DEFAULT_DIRECTORY.to_owned(), |path| format!("/{path}"))
 }
 
-#[derive(Deserialize)]
+/// The content of the file, for a directory (contract 02, 1.4).
+pub fn config(directory: &str) -> Vec<u8> {
+    let config = Config {
+        kubelet_dir: directory.to_owned(),
+    };
+    serde_json::to_vec(&config).expect("a text is always written")
+}
+
+#[derive(Deserialize, Serialize)]
 struct Config {
     #[serde(rename = "kubeletDir")]
     kubelet_dir: String,
@@ -50,6 +58,16 @@ mod tests {
             Some(r#"{"kubeletDir":"mnt/resource/kubelet"}"#),
             None,
             "/mnt/resource/kubelet",
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_found() {
+        let written = config("/mnt/\"quoted\"");
+        assert_eq!(directory(Some(&written), None), "/mnt/\"quoted\"");
+        assert_eq!(
+            config("/var/lib/kubelet"),
+            br#"{"kubeletDir":"/var/lib/kubelet"}"#
         );
     }
 

@@ -18,6 +18,9 @@ pub struct NodeRoot(Dir);
 pub enum CreateDirs {
     /// Make them, with mode 0744 (contract 02a, 2.7).
     Missing,
+    /// Make them, with mode 0755: whoever runs containers may not be root, and can look up a
+    /// profile only with search permission.
+    MissingSearchable,
     /// Leave the node as it is.
     Never,
 }
@@ -72,6 +75,20 @@ pub enum Error {
 /// Mode of directories which are made (contract 02a, 2.7).
 const DIRECTORY_MODE: u32 = 0o744;
 
+/// The same with search permission for all.
+pub const SEARCHABLE_MODE: u32 = 0o755;
+
+impl CreateDirs {
+    /// Of a directory which is made, if one is.
+    fn mode(self) -> Option<u32> {
+        match self {
+            Self::Missing => Some(DIRECTORY_MODE),
+            Self::MissingSearchable => Some(SEARCHABLE_MODE),
+            Self::Never => None,
+        }
+    }
+}
+
 /// How often a lookup is tried again when somebody renames a directory on its way, which the
 /// kernel answers with EAGAIN. Each attempt needs a rename at the wrong moment, so that a few do.
 const LOOKUPS: usize = 16;
@@ -96,13 +113,13 @@ impl NodeRoot {
     /// the node root.
     pub fn dir(&self, path: &str, create: CreateDirs) -> Result<Dir, Error> {
         let parts = parts(path)?;
-        match self.lookup(&parts) {
-            Ok(fd) => return Ok(Dir::new(fd, &absolute(&parts))),
-            Err(Errno::NOENT) if create == CreateDirs::Missing => {}
-            Err(errno) => return Err(open_error(&parts, errno)),
-        }
+        let mode = match (self.lookup(&parts), create.mode()) {
+            (Ok(fd), _) => return Ok(Dir::new(fd, &absolute(&parts))),
+            (Err(Errno::NOENT), Some(mode)) => mode,
+            (Err(errno), _) => return Err(open_error(&parts, errno)),
+        };
         for end in 1..=parts.len() {
-            self.ensure(&parts[..end])?;
+            self.ensure(&parts[..end], mode)?;
         }
         match self.lookup(&parts) {
             Ok(fd) => Ok(Dir::new(fd, &absolute(&parts))),
@@ -111,7 +128,7 @@ impl NodeRoot {
     }
 
     /// Makes the last directory of `parts`, unless it exists.
-    fn ensure(&self, parts: &[&str]) -> Result<(), Error> {
+    fn ensure(&self, parts: &[&str], mode: u32) -> Result<(), Error> {
         match self.lookup(parts) {
             Ok(_) => return Ok(()),
             Err(Errno::NOENT) => {}
@@ -123,7 +140,7 @@ impl NodeRoot {
         let parent = self
             .lookup(above)
             .map_err(|errno| open_error(above, errno))?;
-        match make(&parent, name) {
+        match make(&parent, name, mode) {
             Ok(()) => Ok(()),
             // Either somebody else was faster, or a link stands there and leads nowhere.
             Err(Errno::EXIST) => match self.lookup(parts) {
@@ -163,8 +180,8 @@ impl NodeRoot {
 }
 
 /// Makes a directory and returns when it is on disk. The mode does not depend on the umask.
-fn make(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
-    fs::mkdirat(parent, name, Mode::from_raw_mode(DIRECTORY_MODE))?;
+fn make(parent: &OwnedFd, name: &str, mode: u32) -> Result<(), Errno> {
+    fs::mkdirat(parent, name, Mode::from_raw_mode(mode))?;
     // Not by the whole path: what is given a mode must be what was just made.
     let made = fs::openat2(
         parent,
@@ -173,7 +190,7 @@ fn make(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
         Mode::empty(),
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
     )?;
-    fs::fchmod(&made, Mode::from_raw_mode(DIRECTORY_MODE))?;
+    fs::fchmod(&made, Mode::from_raw_mode(mode))?;
     fs::fsync(parent)
 }
 

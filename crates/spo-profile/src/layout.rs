@@ -13,7 +13,7 @@ pub const OPERATOR_DIR: &str = "operator";
 pub const HOST_OPERATOR_ROOT: &str = "/var/lib/security-profiles-operator";
 
 /// The file in [`HOST_OPERATOR_ROOT`] in which the operator remembers the kubelet directory.
-const KUBELET_CONFIG: &str = "kubelet-config.json";
+pub const KUBELET_CONFIG: &str = "kubelet-config.json";
 
 /// How container runtimes expect the file of a seccomp profile to end.
 const SUFFIX: &str = ".json";

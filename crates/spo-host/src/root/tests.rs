@@ -43,6 +43,16 @@ fn directories_are_made_with_their_mode_whatever_the_umask() {
 }
 
 #[test]
+fn directories_are_searchable_if_asked_for() {
+    let (outer, root) = node();
+    root.dir("var/lib", CreateDirs::MissingSearchable).unwrap();
+    for made in ["node/var", "node/var/lib"] {
+        let mode = metadata(outer.path().join(made)).unwrap().mode();
+        assert_eq!(mode & 0o7777, SEARCHABLE_MODE, "{made}");
+    }
+}
+
+#[test]
 fn existing_directories_keep_their_mode() {
     let (outer, root) = node();
     let var = outer.path().join("node/var");
