@@ -159,6 +159,25 @@ fn shape(root: &mut Value) {
         plain(schema);
         markers(schema);
     });
+    visit(root, &mut terse);
+}
+
+/// What a deprecated field consists of is explained where it has gone to. Clients keep a whole
+/// definition in one annotation, which holds 256 KiB, and an affinity is long.
+fn terse(schema: &mut Map<String, Value>) {
+    let text = |schema: &Map<String, Value>| {
+        let text = schema.get("description").and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let own = text(schema);
+    if !own.starts_with("Deprecated:") {
+        return;
+    }
+    visit(schema, &mut |inner| {
+        if !text(inner).starts_with("Deprecated:") {
+            inner.insert("description".to_owned(), json!("See the new field."));
+        }
+    });
 }
 
 /// Calls `each` for a schema and all schemas within it, outer ones first.

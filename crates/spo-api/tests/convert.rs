@@ -9,6 +9,7 @@
     clippy::unwrap_used,
     reason = "also in the helpers a failed unwrap is a failed test"
 )]
+#![expect(clippy::print_stdout, reason = "a note for who runs the tests")]
 
 use std::{
     collections::BTreeSet,
