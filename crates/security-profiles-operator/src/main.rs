@@ -35,6 +35,7 @@ async fn run(command: Command) -> Result<Ended, Box<dyn std::error::Error>> {
     match command {
         Command::Daemon(daemon) => Ok(spo_daemon::run_daemon(daemon.config()?).await?),
         Command::Manager(manager) => Ok(spo_manager::run_manager(manager.config()).await?),
+        Command::Webhook(webhook) => Ok(spo_webhook::run_webhook(webhook.config()).await?),
         Command::Version => {
             args::print_version();
             Ok(Ended::Asked)

@@ -21,6 +21,16 @@ const ORDER: &[(&str, &[&str])] = &[
     ("spo-bpf", &["spo-record"]),
     ("spo-artifact", &["spo-api", "spo-profile"]),
     (
+        "spo-webhook",
+        &[
+            "spo-api",
+            "spo-profile",
+            "spo-process",
+            "spo-kube",
+            "spo-host",
+        ],
+    ),
+    (
         "spo-manager",
         &[
             "spo-api",
@@ -28,6 +38,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "spo-record",
             "spo-process",
             "spo-kube",
+            "spo-webhook",
         ],
     ),
     (
@@ -47,7 +58,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ),
     (
         "security-profiles-operator",
-        &["spo-manager", "spo-daemon", "spo-process"],
+        &["spo-manager", "spo-daemon", "spo-webhook", "spo-process"],
     ),
     (
         "spoc",
