@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
+use spo_process::tls::MinVersion;
 
 /// Manage seccomp profiles as Kubernetes objects.
 #[derive(Parser, Debug)]
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     NonRootEnabler(enabler::NonRootEnabler),
     /// Prints what the manager would apply for a SPOD, without a cluster.
     Render(crate::render::Render),
+    /// What the API server asks: converts objects, admits pods and raw SELinux policies.
+    #[command(visible_alias = "w")]
+    Webhook(Webhook),
     /// Prints the version.
     #[command(visible_alias = "v")]
     Version,
@@ -237,6 +241,51 @@ impl NotHere {
     }
 }
 
+#[derive(clap::Args, Debug)]
+pub(crate) struct Webhook {
+    /// The port on which reviews are answered.
+    #[arg(long, short, default_value_t = 9443)]
+    port: u16,
+
+    /// The address on which reviews are answered, instead of every address of the host.
+    #[arg(long)]
+    listen_address: Option<IpAddr>,
+
+    /// Whether the webhook's configuration is somebody else's. Accepted, and changes nothing: this
+    /// process writes no configuration.
+    #[arg(long = "static", short, default_value_t = false,
+          action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    r#static: bool,
+
+    /// The oldest version of TLS that is spoken: 1.2 or 1.3.
+    #[arg(long, default_value = "1.2", value_parser = min_version)]
+    tls_min_version: MinVersion,
+
+    /// The directory with the files tls.crt and tls.key.
+    #[arg(long, default_value = "/tmp/k8s-webhook-server/serving-certs")]
+    cert_dir: PathBuf,
+
+    /// The operator's namespace.
+    #[arg(long, env = "OPERATOR_NAMESPACE")]
+    namespace: String,
+
+    /// The name of the object with the operator's configuration.
+    #[arg(long, env = "SPOD_NAME", default_value = "spod")]
+    spod_name: String,
+
+    /// Where health and metrics are served.
+    #[arg(long, env = "HEALTH_ADDRESS", default_value_t = all(8085))]
+    health_address: SocketAddr,
+}
+
+fn min_version(text: &str) -> Result<MinVersion, &'static str> {
+    match text {
+        "1.2" => Ok(MinVersion::Tls12),
+        "1.3" => Ok(MinVersion::Tls13),
+        _ => Err("allowed values are 1.2, 1.3"),
+    }
+}
+
 /// Every address of the host: a probe comes from outside.
 fn all(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
@@ -269,6 +318,20 @@ impl Daemon {
 #[derive(Debug, thiserror::Error)]
 #[error("no controllers enabled: --with-seccomp=true is the one that this version has")]
 pub(crate) struct Nothing;
+
+impl Webhook {
+    pub(crate) fn config(self) -> spo_webhook::Config {
+        let address = self.listen_address.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+        spo_webhook::Config {
+            namespace: self.namespace,
+            spod_name: self.spod_name,
+            listen_address: SocketAddr::new(address, self.port),
+            min_version: self.tls_min_version,
+            cert_dir: self.cert_dir,
+            health_address: self.health_address,
+        }
+    }
+}
 
 impl Manager {
     pub(crate) fn config(self) -> spo_manager::Config {
@@ -339,5 +402,26 @@ mod tests {
             assert!(daemon(&[on]).unwrap().metrics_address.is_some());
         }
         assert!(daemon(&["--with-seccomp=false"]).is_err());
+    }
+
+    #[test]
+    fn a_webhook_listens_everywhere_unless_told_otherwise() {
+        let webhook = |more: &[&str]| {
+            let required = ["spo", "w", "--namespace", "ns"];
+            match Args::try_parse_from(required.iter().chain(more))?.command {
+                Command::Webhook(webhook) => Ok(webhook.config()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let config = webhook(&[]).unwrap();
+        assert_eq!(config.listen_address, all(9443));
+        assert_eq!(config.min_version, MinVersion::Tls12);
+        let changed = ["-s", "-p", "1", "--listen-address", "127.0.0.1"];
+        let config = webhook(&changed).unwrap();
+        assert_eq!(config.listen_address, ([127, 0, 0, 1], 1).into());
+        let config = webhook(&["--static=true", "--tls-min-version", "1.3"]).unwrap();
+        assert_eq!(config.min_version, MinVersion::Tls13);
+        let error: clap::Error = webhook(&["--tls-min-version=1.1"]).unwrap_err();
+        assert!(error.to_string().contains("allowed values are 1.2, 1.3"));
     }
 }

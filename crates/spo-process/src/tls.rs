@@ -1,4 +1,12 @@
-//! The TLS implementation of the process.
+//! The TLS implementation of the process, and serving with it.
+//!
+//! [`Identity`] is what a server shows, and [`serve`] is the server.
+
+mod identity;
+mod server;
+
+pub use identity::{Identity, IdentityError};
+pub use server::{MinVersion, serve};
 
 /// Makes ring the provider of rustls for the whole process. To be called once, first thing in
 /// `main`: clients that are built without a provider panic.

@@ -29,6 +29,16 @@ const ORDER: &[(&str, &[&str])] = &[
     ("spo-bpf", &["spo-record"]),
     ("spo-artifact", &["spo-api", "spo-profile"]),
     (
+        "spo-webhook",
+        &[
+            "spo-api",
+            "spo-profile",
+            "spo-process",
+            "spo-kube",
+            "spo-host",
+        ],
+    ),
+    (
         "spo-manager",
         &[
             "spo-api",
@@ -38,6 +48,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "spo-process",
             "spo-kube",
             "spo-certificate",
+            "spo-webhook",
         ],
     ),
     (
@@ -57,7 +68,14 @@ const ORDER: &[(&str, &[&str])] = &[
     ),
     (
         "security-profiles-operator",
-        &["spo-manager", "spo-daemon", "spo-render", "spo-process"],
+        &[
+            "spo-api",
+            "spo-render",
+            "spo-manager",
+            "spo-daemon",
+            "spo-webhook",
+            "spo-process",
+        ],
     ),
     (
         "spoc",

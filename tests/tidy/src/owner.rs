@@ -11,17 +11,28 @@ use crate::{
 /// A crate which is not here belongs to the one crate that names it.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aya", &["spo-bpf"]),
-    ("axum", &["spo-process", "spo-manager"]),
+    ("axum", &["spo-process", "spo-manager", "spo-webhook"]),
     ("clap", &["security-profiles-operator", "spoc"]),
     // With which features is a question of its own: `kube_features`.
     (
         "kube",
-        &["spo-api", "spo-kube", "spo-manager", "spo-daemon"],
+        &[
+            "spo-api",
+            "spo-kube",
+            "spo-manager",
+            "spo-daemon",
+            "spo-webhook",
+        ],
     ),
     ("libseccomp", &["spo-host"]),
     ("oci-client", &["spo-artifact"]),
-    ("prometheus", &["spo-process", "spo-manager", "spo-daemon"]),
+    (
+        "prometheus",
+        &["spo-process", "spo-manager", "spo-daemon", "spo-webhook"],
+    ),
     ("prost", &["spo-proto"]),
+    // Certificates: made by spo-certificate, and for tests by those that read and show them.
+    ("rcgen", &["spo-certificate", "spo-process", "spo-webhook"]),
     ("rustls", &["spo-process"]),
     ("schemars", &["spo-api"]),
     ("sigstore", &["spo-artifact"]),

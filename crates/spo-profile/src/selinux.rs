@@ -1,0 +1,3 @@
+//! The verbs of the SELinux kinds.
+
+pub mod raw;

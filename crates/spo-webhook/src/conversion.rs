@@ -1,0 +1,54 @@
+//! `POST /convert`: objects of one version of our kinds as objects of another (contract 04, 7).
+
+mod review;
+
+pub use review::{Answer, BadReview, review};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::post;
+use spo_process::chain::chain;
+
+use crate::http::{self, Intake, Outcome, refused};
+
+/// The path that the CustomResourceDefinitions name.
+pub(crate) const PATH: &str = "/convert";
+
+/// A list is converted in one review: 5,000 profiles of 12 KiB.
+const LIMIT: usize = 64 << 20;
+/// Room for the reviews of two lists of the greatest size.
+const TOGETHER: usize = 2 * LIMIT;
+
+/// The route `/convert`. It needs nothing but itself.
+pub fn conversion_router() -> Router {
+    let intake = Intake::new(LIMIT, TOGETHER);
+    let limit = DefaultBodyLimit::max(intake.limit());
+    Router::new()
+        .route(PATH, post(convert).layer(limit))
+        .with_state(intake)
+}
+
+async fn convert(State(intake): State<Intake>, request: Request) -> Response {
+    let body = match intake.read(request).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    match http::work(body.bytes.len(), move || review(&body.bytes)).await {
+        Ok(Ok(answer)) => answered(answer),
+        Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, chain(&error)),
+        Err(refusal) => refusal,
+    }
+}
+
+fn answered(answer: Answer) -> Response {
+    let outcome = match answer.failure {
+        None => "converted",
+        Some(failure) => {
+            tracing::warn!(error = failure, "cannot convert");
+            "failed"
+        }
+    };
+    http::json(answer.body, Outcome(outcome))
+}
