@@ -28,7 +28,10 @@ pub(crate) struct Render {
     namespace: Option<String>,
 
     /// The image that the Deployment of the manager runs.
-    #[arg(long, default_value = "gcr.io/k8s-staging-sp-operator/security-profiles-operator:latest")]
+    #[arg(
+        long,
+        default_value = "gcr.io/k8s-staging-sp-operator/security-profiles-operator:latest"
+    )]
     image: String,
 
     /// How that Deployment pulls it.
@@ -93,7 +96,10 @@ pub(crate) fn render(arguments: Render) -> Result<(), Error> {
         .as_deref()
         .or_else(|| spod["metadata"]["namespace"].as_str())
         .unwrap_or("security-profiles-operator");
-    let spec = spod.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
+    let spec = spod
+        .get("spec")
+        .cloned()
+        .unwrap_or_else(|| serde_json::json!({}));
     let spec: SecurityProfilesOperatorDaemonSpec =
         serde_json::from_value(spec).map_err(Error::Spec)?;
     let effective = effective(&spec);
@@ -123,13 +129,19 @@ pub(crate) fn render(arguments: Render) -> Result<(), Error> {
             true => "is taken as",
             false => "has no effect beside",
         };
-        note(&format!("spec.{} {effect} spec.{}", moved.flat, moved.grouped));
+        note(&format!(
+            "spec.{} {effect} spec.{}",
+            moved.flat, moved.grouped
+        ));
     }
     for withheld in &rendered.withheld {
         note(&format!("{}: {}", withheld.field, withheld.reason));
     }
     let text = spo_render::to_yaml(&rendered.objects);
-    std::io::stdout().lock().write_all(text.as_bytes()).map_err(Error::Write)
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .map_err(Error::Write)
 }
 
 /// The first SPOD in a file, which may hold other documents.
@@ -145,11 +157,14 @@ fn read(path: &Path) -> Result<Value, Error> {
         path: path.clone(),
         source,
     })?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|source| Error::Yaml {
-        path: path.clone(),
-        source,
-    })?;
-    let mut spods = documents.into_iter().filter(|document| document["kind"] == KIND);
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&text).map_err(|source| Error::Yaml {
+            path: path.clone(),
+            source,
+        })?;
+    let mut spods = documents
+        .into_iter()
+        .filter(|document| document["kind"] == KIND);
     spods.next().ok_or(Error::Missing { path })
 }
 

@@ -76,7 +76,9 @@ pub enum Part {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Create { target, object } => write!(f, "create {target} {}", shown(target, object)),
+            Step::Create { target, object } => {
+                write!(f, "create {target} {}", shown(target, object))
+            }
             Step::Patch {
                 target,
                 part,

@@ -35,7 +35,7 @@ pub(crate) async fn start(
         "conversion",
         tls::serve(
             listener,
-            spo_webhook::conversion_router(),
+            spo_webhook::conversion::conversion_router(),
             identity,
             MinVersion::Tls12,
             tasks.shutdown(),
@@ -61,10 +61,17 @@ async fn follow(
             continue;
         };
         let data = secret.data.unwrap_or_default();
-        let part = |name: &str| data.get(name).map(|part| part.0.as_slice()).unwrap_or_default();
+        let part = |name: &str| {
+            data.get(name)
+                .map(|part| part.0.as_slice())
+                .unwrap_or_default()
+        };
         match Identity::from_pem(part("tls.crt"), part("tls.key")) {
             Ok(identity) => {
-                info!(secret = CONVERSION_SECRET, "serving conversion with this certificate");
+                info!(
+                    secret = CONVERSION_SECRET,
+                    "serving conversion with this certificate"
+                );
                 identities.send_replace(Some(Arc::new(identity)));
             }
             Err(error) => warn!(

@@ -17,7 +17,9 @@ use tracing::{info, warn};
 pub(crate) enum Error {
     #[error("cannot read CustomResourceDefinition {name}")]
     Read { name: String, source: kube::Error },
-    #[error("there is no CustomResourceDefinition {name}: apply the ones that this version ships with")]
+    #[error(
+        "there is no CustomResourceDefinition {name}: apply the ones that this version ships with"
+    )]
     Missing { name: String },
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -66,7 +68,11 @@ fn base64_of(text: &str) -> Value {
 }
 
 /// Points every definition that needs conversion at us. Writes nothing where that is so.
-pub(crate) async fn point_at_us(client: &Client, namespace: &str, bundle: &str) -> Result<(), Error> {
+pub(crate) async fn point_at_us(
+    client: &Client,
+    namespace: &str,
+    bundle: &str,
+) -> Result<(), Error> {
     for name in spo_api::crd::converted_kinds() {
         let crd = get(client, &name).await?;
         let Some(patch) = stanza(&crd, namespace, bundle) else {
@@ -115,7 +121,10 @@ const PAGE: u32 = 100;
 pub(crate) async fn migrate(client: &Client) -> Result<(), Error> {
     for name in names() {
         let crd = get(client, &name).await?;
-        let stored = crd.status.iter().flat_map(|status| status.stored_versions.iter().flatten());
+        let stored = crd
+            .status
+            .iter()
+            .flat_map(|status| status.stored_versions.iter().flatten());
         if stored.clone().all(|version| version == STORED) {
             continue;
         }
@@ -161,7 +170,10 @@ async fn migrate_kind(client: &Client, crd: &CustomResourceDefinition) -> Result
                 None => everywhere.clone(),
             };
             let nothing = Patch::Merge(json!({}));
-            match api.patch_metadata(&name, &PatchParams::default(), &nothing).await {
+            match api
+                .patch_metadata(&name, &PatchParams::default(), &nothing)
+                .await
+            {
                 Ok(_) => rewritten += 1,
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(error) => {

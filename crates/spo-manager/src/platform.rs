@@ -58,14 +58,31 @@ pub(crate) async fn probe(
     let serves = |name: &str| groups.groups.iter().any(|group| group.name == name);
     let cert_manager = serves("cert-manager.io");
     let openshift = serves("config.openshift.io") && {
-        let api = dynamic(client, None, "config.openshift.io/v1", "ClusterOperator", "clusteroperators");
-        exists(&api, "openshift-apiserver", "ClusterOperator openshift-apiserver").await?
+        let api = dynamic(
+            client,
+            None,
+            "config.openshift.io/v1",
+            "ClusterOperator",
+            "clusteroperators",
+        );
+        exists(
+            &api,
+            "openshift-apiserver",
+            "ClusterOperator openshift-apiserver",
+        )
+        .await?
     };
     let provider = match setting {
         Some(provider) => provider,
         None if openshift => Provider::OpenShift,
         None if cert_manager => {
-            let api = dynamic(client, Some(namespace), "cert-manager.io/v1", "Certificate", "certificates");
+            let api = dynamic(
+                client,
+                Some(namespace),
+                "cert-manager.io/v1",
+                "Certificate",
+                "certificates",
+            );
             match exists(&api, "webhook-cert", "Certificate webhook-cert").await? {
                 true => Provider::CertManager,
                 false => Provider::SelfManaged,

@@ -30,8 +30,8 @@ use spo_kube::table::Table;
 use spo_kube::watch::watch_dynamic;
 use spo_process::chain::chain;
 use spo_process::tasks::Shutdown;
-use spo_render::facts::{Certificates, ClusterOwner, EnabledByEnv, Facts, Offers, Owner};
 use spo_render::Rendered;
+use spo_render::facts::{Certificates, ClusterOwner, EnabledByEnv, Facts, Offers, Owner};
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
@@ -73,7 +73,11 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let controller = Controller {
         context,
         spods: Table::default(),
-        live: KINDS.iter().filter(|kind| kind.always).map(|kind| (kind.kind, Table::default())).collect(),
+        live: KINDS
+            .iter()
+            .filter(|kind| kind.always)
+            .map(|kind| (kind.kind, Table::default()))
+            .collect(),
         surroundings: None,
         started: false,
     };
@@ -87,7 +91,9 @@ enum Event {
 }
 
 fn events(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
-    let Context { client, namespace, .. } = context;
+    let Context {
+        client, namespace, ..
+    } = context;
     let spods = kube::core::ApiResource::erase::<SecurityProfilesOperatorDaemon>(&());
     let api = Api::namespaced_with(client.clone(), namespace, &spods);
     let mut all = vec![
@@ -147,11 +153,15 @@ impl Reconcile for Controller {
         let mut keys = Vec::new();
         match event {
             Event::Spod(event) => {
-                let changes = self.spods.observe(event, |spod| (spod.name_any(), Some(value(spod))));
+                let changes = self
+                    .spods
+                    .observe(event, |spod| (spod.name_any(), Some(value(spod))));
                 for change in changes {
                     use spo_kube::table::Change;
                     match change {
-                        Change::Set(name, _) | Change::Gone(name, _) => keys.push((name, Duration::ZERO)),
+                        Change::Set(name, _) | Change::Gone(name, _) => {
+                            keys.push((name, Duration::ZERO))
+                        }
                         Change::Synced => {}
                     }
                 }
@@ -174,13 +184,20 @@ impl Reconcile for Controller {
         }
         if !self.started {
             // What was seen before is looked at now; `start` makes the default SPOD.
-            keys = self.spods.iter().map(|(name, _)| (name.clone(), Duration::ZERO)).collect();
+            keys = self
+                .spods
+                .iter()
+                .map(|(name, _)| (name.clone(), Duration::ZERO))
+                .collect();
             keys.push((self.context.spod.clone(), Duration::ZERO));
         }
         keys
     }
 
-    fn start(&mut self, name: &String) -> Option<impl Future<Output = Done> + Send + 'static + use<>> {
+    fn start(
+        &mut self,
+        name: &String,
+    ) -> Option<impl Future<Output = Done> + Send + 'static + use<>> {
         let first = !std::mem::replace(&mut self.started, true);
         let work = Work {
             context: self.context.clone(),
@@ -203,7 +220,11 @@ impl Reconcile for Controller {
     }
 
     fn finish(&mut self, _name: &String, done: Option<Done>) -> (Outcome, Vec<String>) {
-        let Some(Done { outcome, surroundings }) = done else {
+        let Some(Done {
+            outcome,
+            surroundings,
+        }) = done
+        else {
             return (Outcome::Failed, Vec::new());
         };
         if let Some(surroundings) = surroundings {
@@ -249,7 +270,9 @@ impl Work {
     }
 
     async fn reconcile(mut self) -> Outcome {
-        let Context { client, namespace, .. } = self.context.clone();
+        let Context {
+            client, namespace, ..
+        } = self.context.clone();
         let Some(object) = self.spod.clone() else {
             if self.name != self.context.spod {
                 return Outcome::Settled;
@@ -258,7 +281,9 @@ impl Work {
                 true => vec![self.default_spod()],
                 false => plan::farewell(&self.live, &namespace),
             };
-            return write(&client, &steps).await.map_or_else(|(_, outcome)| outcome, |_| Outcome::Settled);
+            return write(&client, &steps)
+                .await
+                .map_or_else(|(_, outcome)| outcome, |_| Outcome::Settled);
         };
         let Some(spod) = read(&object, &namespace) else {
             error!(spod = %self.name, "the SPOD has no metadata or a status that can not be read");
@@ -293,7 +318,12 @@ impl Work {
     }
 
     fn default_spod(&self) -> Step {
-        let Context { namespace, spod, settings, .. } = &self.context;
+        let Context {
+            namespace,
+            spod,
+            settings,
+            ..
+        } = &self.context;
         info!(%spod, "there is no SPOD: making the default one");
         let mut object = spo_render::default_spod(namespace, !settings.webhook);
         object["metadata"]["name"] = spod.clone().into();
@@ -320,7 +350,9 @@ impl Work {
             if !served {
                 continue;
             }
-            let Context { client, namespace, .. } = &self.context;
+            let Context {
+                client, namespace, ..
+            } = &self.context;
             let api: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), namespace, &kind.resource());
             for object in api.list(&kube::api::ListParams::default()).await? {
@@ -342,7 +374,10 @@ impl Work {
                 self.context.spod
             ));
         }
-        let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(Default::default()));
+        let spec = object
+            .get("spec")
+            .cloned()
+            .unwrap_or_else(|| Value::Object(Default::default()));
         let spec: SecurityProfilesOperatorDaemonSpec = match serde_json::from_value(spec) {
             Ok(spec) => spec,
             Err(error) => return Meaning::Impossible(format!("spec can not be read: {error}")),
@@ -363,7 +398,12 @@ impl Work {
 
     /// What rendering depends on besides the SPOD; or what is not there yet.
     fn facts(&self, spod: &Spod) -> Result<Facts, String> {
-        let Context { namespace, settings, bundle, .. } = &self.context;
+        let Context {
+            namespace,
+            settings,
+            bundle,
+            ..
+        } = &self.context;
         let own = Id {
             kind: "Deployment".to_owned(),
             name: crate::DEPLOYMENT.to_owned(),
@@ -381,7 +421,11 @@ impl Work {
                 )
             })?;
         let text = |value: &Value, or: &str| value.as_str().unwrap_or(or).to_owned();
-        let Some(Surroundings { platform, definition }) = &self.surroundings else {
+        let Some(Surroundings {
+            platform,
+            definition,
+        }) = &self.surroundings
+        else {
             return Err("the cluster has not been asked what it is yet".to_owned());
         };
         let certificates = match platform.provider {
@@ -422,7 +466,11 @@ impl Work {
 }
 
 fn definition_name() -> String {
-    format!("{}.{}", SecurityProfilesOperatorDaemon::plural(&()), spo_api::GROUP)
+    format!(
+        "{}.{}",
+        SecurityProfilesOperatorDaemon::plural(&()),
+        spo_api::GROUP
+    )
 }
 
 /// What was asked and not answered.
@@ -435,7 +483,12 @@ enum Error {
 }
 
 async fn ask(context: &Context) -> Result<Surroundings, Error> {
-    let Context { client, namespace, settings, .. } = context;
+    let Context {
+        client,
+        namespace,
+        settings,
+        ..
+    } = context;
     let platform = platform::probe(client, namespace, settings.provider).await?;
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definition = definitions

@@ -97,7 +97,9 @@ pub(crate) async fn run(context: Context, mut shutdown: Shutdown) {
             () = tokio::time::sleep(pause) => {}
         }
         // What has come meanwhile is covered by the next round.
-        while futures::FutureExt::now_or_never(changes.next()).is_some_and(|change| change.is_some()) {}
+        while futures::FutureExt::now_or_never(changes.next())
+            .is_some_and(|change| change.is_some())
+        {}
     }
 }
 
@@ -115,9 +117,16 @@ async fn migrate(client: &Client) -> bool {
 fn changes(context: &Context) -> Pin<Box<dyn Stream<Item = ()> + Send>> {
     let crds: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(context.client.clone());
     let mut all = vec![
-        watch(crds, &format!("{LABEL_APP}={APP}")).map(|_| ()).boxed(),
+        watch(crds, &format!("{LABEL_APP}={APP}"))
+            .map(|_| ())
+            .boxed(),
     ];
-    for name in [AUTHORITY_SECRET, CONVERSION_SECRET, WEBHOOK_SECRET, METRICS_SECRET] {
+    for name in [
+        AUTHORITY_SECRET,
+        CONVERSION_SECRET,
+        WEBHOOK_SECRET,
+        METRICS_SECRET,
+    ] {
         let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &context.namespace);
         all.push(watch_named(secrets, name).map(|_| ()).boxed());
     }
@@ -174,11 +183,21 @@ async fn carry_out(
     plan: Plan,
     bundle: &watch::Sender<Option<String>>,
 ) -> Result<Duration, Error> {
-    let Context { client, namespace, .. } = context;
+    let Context {
+        client, namespace, ..
+    } = context;
     let writes = plan.authority.is_some() || !plan.serving.is_empty();
-    let owner = if writes { owner(client, namespace).await } else { None };
+    let owner = if writes {
+        owner(client, namespace).await
+    } else {
+        None
+    };
     if let Some(data) = &plan.authority {
-        execute(client, &secret(namespace, AUTHORITY_SECRET, data, owner.as_ref())).await?;
+        execute(
+            client,
+            &secret(namespace, AUTHORITY_SECRET, data, owner.as_ref()),
+        )
+        .await?;
     }
     crds::point_at_us(client, namespace, &plan.bundle).await?;
     let published = (*provider == Provider::SelfManaged).then(|| plan.bundle.clone());
@@ -219,7 +238,9 @@ async fn wait_for_webhooks(client: &Client, bundle: &str) {
             return;
         };
         let webhooks = found.webhooks.unwrap_or_default();
-        let mut bundles = webhooks.iter().map(|webhook| webhook.client_config.ca_bundle.as_ref());
+        let mut bundles = webhooks
+            .iter()
+            .map(|webhook| webhook.client_config.ca_bundle.as_ref());
         // One that names nobody yet is being made; nothing that works is broken.
         if bundles.all(|known| known.is_none_or(|known| known.0 == bundle.as_bytes())) {
             return;
@@ -242,7 +263,9 @@ async fn owner(client: &Client, namespace: &str) -> Option<OwnerReference> {
 }
 
 fn secret(namespace: &str, name: &str, data: &SecretData, owner: Option<&OwnerReference>) -> Step {
-    let data = data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone())));
+    let data = data
+        .iter()
+        .map(|(key, value)| (key.clone(), ByteString(value.clone())));
     let object = Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),

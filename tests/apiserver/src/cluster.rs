@@ -12,8 +12,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Node, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 use spo_api::node_status::SecurityProfileNodeStatus;
@@ -21,9 +21,9 @@ use spo_api::seccomp_profile::SeccompProfile;
 use spo_api::spod::SecurityProfilesOperatorDaemon;
 use tokio::task::JoinSet;
 
-use crate::{env, service};
 use crate::proxy::Proxy;
 use crate::wait::{SOON, eventually};
+use crate::{env, service};
 
 /// The operator's namespace, as in `deploy/base`.
 pub const NAMESPACE: &str = "security-profiles-operator";

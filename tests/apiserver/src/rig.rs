@@ -158,8 +158,7 @@ impl Rig {
     /// Starts the webhook server, with the certificate that is in the cluster.
     pub async fn start_webhook(&mut self) {
         let file = self.directory().join("webhook.kubeconfig");
-        let kubeconfig =
-            cluster::kubeconfig_for(&self.client, file, "spo-webhook", None).await;
+        let kubeconfig = cluster::kubeconfig_for(&self.client, file, "spo-webhook", None).await;
         let certificates = self.directory().join("serving-certs");
         std::fs::create_dir_all(&certificates).unwrap();
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
@@ -183,12 +182,14 @@ impl Rig {
         let log = self.directory().join("webhook.log");
         let process = Process::start("webhook", &mut command, &log);
         self.managers.insert("webhook".to_owned(), process);
-        eventually(SOON, "the webhook server is ready", async || {
-            match metrics::get(health, "/readyz").await? {
+        eventually(
+            SOON,
+            "the webhook server is ready",
+            async || match metrics::get(health, "/readyz").await? {
                 (200, _) => Ok(()),
                 other => Err(format!("{other:?}")),
-            }
-        })
+            },
+        )
         .await;
     }
 
@@ -321,14 +322,21 @@ impl Rig {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
         let mut ready = 0;
         for pod in pods.list(&ListParams::default()).await.unwrap() {
-            let scheduled = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+            let scheduled = pod
+                .spec
+                .as_ref()
+                .is_some_and(|spec| spec.node_name.is_some());
             if !scheduled {
                 continue;
             }
             let condition = json!({ "type": "Ready", "status": "True" });
             let patch = json!({ "status": { "phase": "Running", "conditions": [condition] } });
             let written = pods
-                .patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(patch))
+                .patch_status(
+                    &pod.name_any(),
+                    &PatchParams::default(),
+                    &Patch::Strategic(patch),
+                )
                 .await;
             // It may be gone: a roll-out replaces it.
             ready += usize::from(written.is_ok());

@@ -48,7 +48,13 @@ pub(super) const KINDS: [Kind; 10] = [
     kind("apps/v1", "DaemonSet", "daemonsets", true, true),
     kind("apps/v1", "Deployment", "deployments", true, true),
     kind("v1", "Service", "services", true, true),
-    kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", true, true),
+    kind(
+        "policy/v1",
+        "PodDisruptionBudget",
+        "poddisruptionbudgets",
+        true,
+        true,
+    ),
     kind(
         "admissionregistration.k8s.io/v1",
         "MutatingWebhookConfiguration",
@@ -70,14 +76,29 @@ pub(super) const KINDS: [Kind; 10] = [
         false,
         true,
     ),
-    kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", true, false),
+    kind(
+        "monitoring.coreos.com/v1",
+        "ServiceMonitor",
+        "servicemonitors",
+        true,
+        false,
+    ),
     kind("cert-manager.io/v1", "Issuer", "issuers", true, false),
-    kind("cert-manager.io/v1", "Certificate", "certificates", true, false),
+    kind(
+        "cert-manager.io/v1",
+        "Certificate",
+        "certificates",
+        true,
+        false,
+    ),
 ];
 
 impl Kind {
     pub(super) fn resource(&self) -> ApiResource {
-        let (group, version) = self.api_version.split_once('/').unwrap_or(("", self.api_version));
+        let (group, version) = self
+            .api_version
+            .split_once('/')
+            .unwrap_or(("", self.api_version));
         let gvk = GroupVersionKind::gvk(group, version, self.kind);
         ApiResource::from_gvk_with_plural(&gvk, self.plural)
     }
@@ -135,7 +156,11 @@ pub(super) struct Inputs<'a> {
 
 /// The objects to write, in order.
 pub(super) fn objects(inputs: &Inputs<'_>) -> Vec<Step> {
-    let Meaning::Objects { rendered, effective } = inputs.meaning else {
+    let Meaning::Objects {
+        rendered,
+        effective,
+    } = inputs.meaning
+    else {
         return Vec::new();
     };
     let namespace = &inputs.spod.namespace;
@@ -189,8 +214,10 @@ pub(super) fn farewell(live: &BTreeMap<Id, Value>, namespace: &str) -> Vec<Step>
 fn is_of_webhook(id: &Id) -> bool {
     matches!(
         (id.kind.as_str(), id.name.as_str()),
-        ("MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration", _)
-            | ("Deployment" | "PodDisruptionBudget", _)
+        (
+            "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
+            _
+        ) | ("Deployment" | "PodDisruptionBudget", _)
             | ("Service", "webhook-service")
     )
 }
@@ -239,7 +266,11 @@ pub(super) fn status(inputs: &Inputs<'_>, failure: Option<&str>) -> Vec<Step> {
         }
     };
     let mut conditions = vec![next(inputs, READY, verdict.ready(), &verdict.message)];
-    if let Meaning::Objects { rendered, effective } = inputs.meaning {
+    if let Meaning::Objects {
+        rendered,
+        effective,
+    } = inputs.meaning
+    {
         conditions.extend(withheld(inputs, rendered));
         conditions.extend(deprecated(inputs, &effective.moved));
         conditions.extend(any_signer(inputs, effective));
@@ -291,13 +322,19 @@ fn withheld(inputs: &Inputs<'_>, rendered: &Rendered) -> Option<Condition> {
 fn deprecated(inputs: &Inputs<'_>, moved: &[Moved]) -> Option<Condition> {
     let texts: Vec<String> = moved
         .iter()
-        .map(|Moved { flat, grouped, applied }| {
-            if *applied {
-                format!("spec.{flat} is taken as spec.{grouped}: write that instead")
-            } else {
-                format!("spec.{flat} has no effect: spec.{grouped} says otherwise")
-            }
-        })
+        .map(
+            |Moved {
+                 flat,
+                 grouped,
+                 applied,
+             }| {
+                if *applied {
+                    format!("spec.{flat} is taken as spec.{grouped}: write that instead")
+                } else {
+                    format!("spec.{flat} has no effect: spec.{grouped} says otherwise")
+                }
+            },
+        )
         .collect();
     let reason = ("True", "OldNames");
     (!texts.is_empty()).then(|| next(inputs, DEPRECATED, reason, &texts.join("; ")))

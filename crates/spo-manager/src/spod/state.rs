@@ -61,7 +61,9 @@ pub(super) fn judge(
 
 /// Whether the controller has seen the object as it is.
 fn observed(object: &Value) -> bool {
-    let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
+    let generation = object["metadata"]["generation"]
+        .as_i64()
+        .unwrap_or_default();
     object["status"]["observedGeneration"].as_i64() >= Some(generation)
 }
 

@@ -10,6 +10,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::{Value, json};
+use spo_process::chain::chain;
 
 /// What is sent back.
 #[derive(Debug)]
@@ -90,14 +91,7 @@ pub fn review(body: &[u8]) -> Result<Answer, BadReview> {
 
 /// Converts one object. The only place here that knows how.
 fn convert_one(object: Value, desired: &str) -> Result<Value, String> {
-    let have = object.get("apiVersion").and_then(Value::as_str);
-    if have == Some(desired) {
-        return Ok(object);
-    }
-    Err(format!(
-        "no conversion from {} to {desired}",
-        have.unwrap_or("an object without apiVersion")
-    ))
+    spo_api::convert::convert(object, desired).map_err(|error| chain(&error))
 }
 
 /// The answer as far as it is written.

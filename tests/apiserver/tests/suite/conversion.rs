@@ -22,7 +22,11 @@ fn resource(kind: &str, version: &str) -> ApiResource {
 
 fn plural(kind: &str) -> String {
     let lower = kind.to_lowercase();
-    if lower.ends_with("status") { format!("{lower}es") } else { format!("{lower}s") }
+    if lower.ends_with("status") {
+        format!("{lower}es")
+    } else {
+        format!("{lower}s")
+    }
 }
 
 fn cluster(rig: &Rig, kind: &str, version: &str) -> Api<DynamicObject> {
@@ -52,7 +56,12 @@ async fn converts(rig: &Rig) {
     let api = cluster(rig, "SeccompProfile", "v1beta1");
     create(
         &cluster(rig, "SeccompProfile", "v1"),
-        &object("SeccompProfile", "v1", "probe", json!({ "defaultAction": "SCMP_ACT_LOG" })),
+        &object(
+            "SeccompProfile",
+            "v1",
+            "probe",
+            json!({ "defaultAction": "SCMP_ACT_LOG" }),
+        ),
     )
     .await;
     eventually(SOON, "conversion works", async || {
@@ -90,12 +99,24 @@ async fn enumerations_and_the_fields_of_release_0_10_mean_what_they_meant() {
         check(&api, &name, &old).await;
     }
     let profiles = [
-        ("SeccompProfile", "v1beta1", json!({ "defaultAction": "SCMP_ACT_ERRNO", "disabled": true }),
-            json!({ "state": "Disabled" })),
-        ("SelinuxProfile", "v1alpha2", json!({ "permissive": true, "disabled": false }),
-            json!({ "mode": "Permissive", "state": "Enabled" })),
-        ("AppArmorProfile", "v1alpha1", json!({ "complainMode": true }),
-            json!({ "mode": "Complain" })),
+        (
+            "SeccompProfile",
+            "v1beta1",
+            json!({ "defaultAction": "SCMP_ACT_ERRNO", "disabled": true }),
+            json!({ "state": "Disabled" }),
+        ),
+        (
+            "SelinuxProfile",
+            "v1alpha2",
+            json!({ "permissive": true, "disabled": false }),
+            json!({ "mode": "Permissive", "state": "Enabled" }),
+        ),
+        (
+            "AppArmorProfile",
+            "v1alpha1",
+            json!({ "complainMode": true }),
+            json!({ "mode": "Complain" }),
+        ),
     ];
     for (kind, version, spec, v1) in profiles {
         let api = cluster(&rig, kind, version);
@@ -109,7 +130,11 @@ async fn enumerations_and_the_fields_of_release_0_10_mean_what_they_meant() {
 async fn check(api: &Api<DynamicObject>, name: &str, expected: &Value) {
     let found = api.get(name).await.unwrap();
     for (field, value) in expected.as_object().unwrap() {
-        assert_eq!(&found.data["spec"][field], value, "{name}: spec.{field} of {:?}", found.types);
+        assert_eq!(
+            &found.data["spec"][field], value,
+            "{name}: spec.{field} of {:?}",
+            found.types
+        );
     }
 }
 
@@ -128,7 +153,9 @@ async fn an_edit_through_the_old_version_loses_nothing() {
     let old = namespaced(&rig, DEFAULT, kind, "v1alpha1");
     let mut edited = old.get("narrow").await.unwrap();
     edited.metadata.labels = Some([("edited".to_owned(), "true".to_owned())].into());
-    old.replace("narrow", &PostParams::default(), &edited).await.unwrap();
+    old.replace("narrow", &PostParams::default(), &edited)
+        .await
+        .unwrap();
     let after = v1.get("narrow").await.unwrap();
     assert_eq!(after.data["spec"], before.data["spec"]);
     assert_eq!(after.metadata.labels.unwrap()["edited"], "true");
@@ -156,8 +183,14 @@ async fn a_flat_spod_of_release_0_10_and_its_commands_work() {
     assert_eq!(spec["selinux"]["typeTag"], "unconfined_t");
     assert_eq!(spec["enricher"]["enableLogEnricher"], true);
     assert_eq!(spec["enricher"]["logEnricherSource"], "Bpf");
-    assert_eq!(spec["scheduling"]["tolerations"], json!([{ "operator": "Exists" }]));
-    assert_eq!(spec["security"]["allowedSyscalls"], json!(["read", "write"]));
+    assert_eq!(
+        spec["scheduling"]["tolerations"],
+        json!([{ "operator": "Exists" }])
+    );
+    assert_eq!(
+        spec["security"]["allowedSyscalls"],
+        json!(["read", "write"])
+    );
 
     // The command of the old guides, on the default SPOD, in v1.
     let spods = namespaced(&rig, NAMESPACE, kind, "v1");
@@ -166,15 +199,27 @@ async fn a_flat_spod_of_release_0_10_and_its_commands_work() {
     })
     .await;
     let patched = kubectl(&[
-        "patch", "-n", NAMESPACE, "spod", "spod", "--type=merge", "-p",
+        "patch",
+        "-n",
+        NAMESPACE,
+        "spod",
+        "spod",
+        "--type=merge",
+        "-p",
         r#"{"spec":{"enableLogEnricher":true}}"#,
     ])
     .unwrap();
     assert!(patched.contains("patched"), "{patched}");
     let condition = eventually(SOON, "the status names the old field", async || {
         let found = spods.get("spod").await.map_err(|error| error.to_string())?;
-        let conditions = found.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let named = conditions.iter().find(|c| c["type"] == "DeprecatedFields").cloned();
+        let conditions = found.data["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let named = conditions
+            .iter()
+            .find(|c| c["type"] == "DeprecatedFields")
+            .cloned();
         named.ok_or_else(|| found.data["status"].to_string())
     })
     .await;
@@ -209,8 +254,14 @@ async fn a_list_of_many_old_objects_converts_in_time() {
     let old = namespaced(&rig, DEFAULT, kind, "v1alpha1");
     let list = old.list(&ListParams::default()).await.unwrap();
     assert_eq!(list.items.len(), COUNT);
-    println!("{COUNT} objects listed in the old version: {:.1?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_secs(30), "the API server waits 30 s");
+    println!(
+        "{COUNT} objects listed in the old version: {:.1?}",
+        start.elapsed()
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "the API server waits 30 s"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,15 +283,26 @@ async fn what_an_old_release_has_stored_is_migrated_once() {
         let status = crds.get(name).await.unwrap().status.unwrap();
         status.stored_versions.unwrap_or_default()
     };
-    assert!(stored().await.contains(&"v1alpha1".to_owned()), "{:?}", stored().await);
+    assert!(
+        stored().await.contains(&"v1alpha1".to_owned()),
+        "{:?}",
+        stored().await
+    );
 
     rig.start_manager("manager-0").await;
     eventually(SOON, "only v1 is stored", async || {
         let versions = stored().await;
-        if versions == ["v1"] { Ok(()) } else { Err(format!("{versions:?}")) }
+        if versions == ["v1"] {
+            Ok(())
+        } else {
+            Err(format!("{versions:?}"))
+        }
     })
     .await;
-    let found = namespaced(&rig, DEFAULT, kind, "v1").get("stored-long-ago").await.unwrap();
+    let found = namespaced(&rig, DEFAULT, kind, "v1")
+        .get("stored-long-ago")
+        .await
+        .unwrap();
     assert_eq!(found.data["spec"]["image"], "nginx:1.19.1");
 }
 
@@ -261,7 +323,9 @@ async fn store_in(crds: &Api<CustomResourceDefinition>, name: &str, version: &st
         "versions": versions,
         "conversion": { "strategy": "None", "webhook": null },
     } });
-    crds.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    crds.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
     // The API server takes a moment to act on a definition.
     tokio::time::sleep(Duration::from_secs(2)).await;
 }

@@ -25,7 +25,10 @@ fn state(spod: &Spod) -> Option<SpodState> {
 fn message(spod: &Spod) -> String {
     let conditions = spod.status.iter().flat_map(|status| &status.conditions);
     let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
-    ready.next().map(|ready| ready.message.clone()).unwrap_or_default()
+    ready
+        .next()
+        .map(|ready| ready.message.clone())
+        .unwrap_or_default()
 }
 
 fn daemons(rig: &Rig) -> Api<DaemonSet> {
@@ -38,14 +41,22 @@ fn spods(rig: &Rig) -> Api<Spod> {
 
 /// The arguments of the daemon.
 fn args(daemon: &DaemonSet) -> Vec<String> {
-    let spec = daemon.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let spec = daemon
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.spec.as_ref());
     let container = spec.and_then(|spec| spec.containers.first());
-    container.and_then(|container| container.args.clone()).unwrap_or_default()
+    container
+        .and_then(|container| container.args.clone())
+        .unwrap_or_default()
 }
 
 async fn patch_spod(rig: &Rig, spec: Value) {
     let patch = Patch::Merge(json!({ "spec": spec }));
-    spods(rig).patch("spod", &PatchParams::default(), &patch).await.unwrap();
+    spods(rig)
+        .patch("spod", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
 }
 
 /// The operator, up and running on two nodes which are played.
@@ -55,7 +66,8 @@ async fn running() -> Rig {
     rig.make_node("node-1").await;
     rig.make_node("node-2").await;
     rig.start_manager("manager-0").await;
-    rig.spod("runs", true, |spod| state(spod) == Some(SpodState::Running)).await;
+    rig.spod("runs", true, |spod| state(spod) == Some(SpodState::Running))
+        .await;
     rig
 }
 
@@ -67,7 +79,9 @@ async fn without_a_spod_the_default_one_is_made_and_runs_when_its_pods_do() {
     rig.make_node("node-2").await;
     rig.start_manager("manager-0").await;
     let spod = rig
-        .spod("is being created", false, |spod| message(spod).contains("on 0 of 2 nodes"))
+        .spod("is being created", false, |spod| {
+            message(spod).contains("on 0 of 2 nodes")
+        })
         .await;
     assert_eq!(state(&spod), Some(SpodState::Creating));
     assert_eq!(spod.labels()["app"], "security-profiles-operator");
@@ -77,27 +91,56 @@ async fn without_a_spod_the_default_one_is_made_and_runs_when_its_pods_do() {
         .await;
     let expected = "the daemon is ready on 2 of 2 nodes; webhooks: ";
     assert!(message(&spod).starts_with(expected), "{}", message(&spod));
-    kubectl(&["wait", "-n", NAMESPACE, "--for=condition=ready", "--timeout=10s", "spod/spod"]).unwrap();
+    kubectl(&[
+        "wait",
+        "-n",
+        NAMESPACE,
+        "--for=condition=ready",
+        "--timeout=10s",
+        "spod/spod",
+    ])
+    .unwrap();
 
     let client = || rig.client.clone();
     let deployments: Api<Deployment> = Api::namespaced(client(), NAMESPACE);
-    deployments.get("security-profiles-operator-webhook").await.unwrap();
+    deployments
+        .get("security-profiles-operator-webhook")
+        .await
+        .unwrap();
     let services: Api<Service> = Api::namespaced(client(), NAMESPACE);
     services.get("webhook-service").await.unwrap();
     services.get("metrics").await.unwrap();
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(client(), NAMESPACE);
-    budgets.get("security-profiles-operator-webhook").await.unwrap();
+    budgets
+        .get("security-profiles-operator-webhook")
+        .await
+        .unwrap();
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(client());
-    let mutating = mutating.get("spo-mutating-webhook-configuration").await.unwrap();
+    let mutating = mutating
+        .get("spo-mutating-webhook-configuration")
+        .await
+        .unwrap();
     for webhook in mutating.webhooks.unwrap() {
         let bundle = webhook.client_config.ca_bundle.unwrap();
-        assert!(bundle.0.starts_with(b"-----BEGIN CERTIFICATE-----"), "{}", webhook.name);
+        assert!(
+            bundle.0.starts_with(b"-----BEGIN CERTIFICATE-----"),
+            "{}",
+            webhook.name
+        );
     }
     let daemon = daemons(&rig).get("spod").await.unwrap();
-    assert_eq!(daemon.owner_references()[0].kind, "SecurityProfilesOperatorDaemon");
-    let image = daemon.spec.unwrap().template.spec.unwrap().containers[0].image.clone();
+    assert_eq!(
+        daemon.owner_references()[0].kind,
+        "SecurityProfilesOperatorDaemon"
+    );
+    let image = daemon.spec.unwrap().template.spec.unwrap().containers[0]
+        .image
+        .clone();
     let own = deployments.get("security-profiles-operator").await.unwrap();
-    assert_eq!(image, own.spec.unwrap().template.spec.unwrap().containers[0].image);
+    assert_eq!(
+        image,
+        own.spec.unwrap().template.spec.unwrap().containers[0].image
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,22 +150,43 @@ async fn what_others_change_or_delete_is_put_back_and_then_nothing_is_written() 
         { "name": "security-profiles-operator", "image": "evil" },
     ] } } } });
     let params = PatchParams::default();
-    daemons(&rig).patch("spod", &params, &Patch::Strategic(image)).await.unwrap();
+    daemons(&rig)
+        .patch("spod", &params, &Patch::Strategic(image))
+        .await
+        .unwrap();
     let services: Api<Service> = Api::namespaced(rig.client.clone(), NAMESPACE);
-    services.delete("metrics", &DeleteParams::default()).await.unwrap();
+    services
+        .delete("metrics", &DeleteParams::default())
+        .await
+        .unwrap();
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(rig.client.clone());
     let name = "spo-validating-webhook-configuration";
-    validating.delete(name, &DeleteParams::default()).await.unwrap();
+    validating
+        .delete(name, &DeleteParams::default())
+        .await
+        .unwrap();
     eventually(SOON, "everything is back", async || {
-        let daemon = daemons(&rig).get("spod").await.map_err(|error| error.to_string())?;
+        let daemon = daemons(&rig)
+            .get("spod")
+            .await
+            .map_err(|error| error.to_string())?;
         let spec = daemon.spec.unwrap().template.spec.unwrap();
         let image = spec.containers[0].image.clone().unwrap_or_default();
-        services.get("metrics").await.map_err(|error| error.to_string())?;
-        validating.get(name).await.map_err(|error| error.to_string())?;
+        services
+            .get("metrics")
+            .await
+            .map_err(|error| error.to_string())?;
+        validating
+            .get(name)
+            .await
+            .map_err(|error| error.to_string())?;
         if image == "evil" { Err(image) } else { Ok(()) }
     })
     .await;
-    rig.spod("runs again", true, |spod| state(spod) == Some(SpodState::Running)).await;
+    rig.spod("runs again", true, |spod| {
+        state(spod) == Some(SpodState::Running)
+    })
+    .await;
     let mark = audit::mark();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let writes = mark.writes_by("security-profiles-operator");
@@ -133,28 +197,45 @@ async fn what_others_change_or_delete_is_put_back_and_then_nothing_is_written() 
 async fn what_is_switched_off_goes_again() {
     let rig = running().await;
     let priority = |daemon: &DaemonSet| {
-        let spec = daemon.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+        let spec = daemon
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.spec.as_ref());
         spec.and_then(|spec| spec.priority_class_name.clone())
     };
     let until = async |what: &str, look: &dyn Fn(&DaemonSet) -> bool| {
         eventually(SOON, what, async || {
-            let daemon = daemons(&rig).get("spod").await.map_err(|error| error.to_string())?;
-            if look(&daemon) { Ok(()) } else { Err(format!("{:?}", args(&daemon))) }
+            let daemon = daemons(&rig)
+                .get("spod")
+                .await
+                .map_err(|error| error.to_string())?;
+            if look(&daemon) {
+                Ok(())
+            } else {
+                Err(format!("{:?}", args(&daemon)))
+            }
         })
         .await;
     };
     let optimized = "--with-mem-optim=true".to_owned();
-    patch_spod(&rig, json!({
-        "enableMemoryOptimization": true,
-        "scheduling": { "priorityClassName": "system-cluster-critical" },
-    }))
+    patch_spod(
+        &rig,
+        json!({
+            "enableMemoryOptimization": true,
+            "scheduling": { "priorityClassName": "system-cluster-critical" },
+        }),
+    )
     .await;
     until("the daemon is told", &|daemon| {
         args(daemon).contains(&optimized)
             && priority(daemon).as_deref() == Some("system-cluster-critical")
     })
     .await;
-    patch_spod(&rig, json!({ "enableMemoryOptimization": false, "scheduling": null })).await;
+    patch_spod(
+        &rig,
+        json!({ "enableMemoryOptimization": false, "scheduling": null }),
+    )
+    .await;
     until("the daemon is not told any more", &|daemon| {
         !args(daemon).contains(&optimized)
             && priority(daemon).as_deref() == Some("system-node-critical")
@@ -164,19 +245,36 @@ async fn what_is_switched_off_goes_again() {
     // An override of a webhook, and back.
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(rig.client.clone());
     let policy = async |expected: &str| {
-        eventually(SOON, &format!("binding.spo.io has {expected}"), async || {
-            let found = mutating.get("spo-mutating-webhook-configuration").await;
-            let webhooks = found.map_err(|error| error.to_string())?.webhooks.unwrap_or_default();
-            let binding = webhooks.iter().find(|webhook| webhook.name == "binding.spo.io").unwrap();
-            let policy = binding.failure_policy.clone().unwrap_or_default();
-            if policy == expected { Ok(()) } else { Err(policy) }
-        })
+        eventually(
+            SOON,
+            &format!("binding.spo.io has {expected}"),
+            async || {
+                let found = mutating.get("spo-mutating-webhook-configuration").await;
+                let webhooks = found
+                    .map_err(|error| error.to_string())?
+                    .webhooks
+                    .unwrap_or_default();
+                let binding = webhooks
+                    .iter()
+                    .find(|webhook| webhook.name == "binding.spo.io")
+                    .unwrap();
+                let policy = binding.failure_policy.clone().unwrap_or_default();
+                if policy == expected {
+                    Ok(())
+                } else {
+                    Err(policy)
+                }
+            },
+        )
         .await;
     };
     policy("Fail").await;
-    patch_spod(&rig, json!({ "webhook": { "options": [
+    patch_spod(
+        &rig,
+        json!({ "webhook": { "options": [
         { "name": "binding.spo.io", "failurePolicy": "Ignore" },
-    ] } }))
+    ] } }),
+    )
     .await;
     policy("Ignore").await;
     patch_spod(&rig, json!({ "webhook": { "options": null } })).await;
@@ -218,12 +316,26 @@ async fn a_daemon_set_of_upstream_loses_what_only_upstream_wants() {
     daemons(&rig).create(&params, &upstream).await.unwrap();
     rig.start_manager("manager-0").await;
     eventually(SOON, "the DaemonSet is ours", async || {
-        let daemon = daemons(&rig).get("spod").await.map_err(|error| error.to_string())?;
+        let daemon = daemons(&rig)
+            .get("spod")
+            .await
+            .map_err(|error| error.to_string())?;
         let spec = daemon.spec.unwrap().template.spec.unwrap();
-        let volumes: Vec<String> = spec.volumes.unwrap_or_default().into_iter().map(|v| v.name).collect();
+        let volumes: Vec<String> = spec
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|v| v.name)
+            .collect();
         let containers: Vec<&str> = spec.containers.iter().map(|c| c.name.as_str()).collect();
-        let privileged = spec.containers[0].security_context.as_ref().and_then(|c| c.privileged);
-        let found = format!("{:?} {volumes:?} {containers:?} {privileged:?}", spec.host_pid);
+        let privileged = spec.containers[0]
+            .security_context
+            .as_ref()
+            .and_then(|c| c.privileged);
+        let found = format!(
+            "{:?} {volumes:?} {containers:?} {privileged:?}",
+            spec.host_pid
+        );
         let is_ours = spec.host_pid != Some(true)
             && !volumes.contains(&"host-root-volume".to_owned())
             && containers == ["security-profiles-operator"]
@@ -240,11 +352,16 @@ async fn a_spod_that_can_not_be_put_into_effect_says_why() {
     rig.start_manager("manager-0").await;
     // Nobody says which image to run.
     let spod = rig
-        .spod("waits", false, |spod| message(spod).contains("there is no Deployment"))
+        .spod("waits", false, |spod| {
+            message(spod).contains("there is no Deployment")
+        })
         .await;
     assert_eq!(state(&spod), Some(SpodState::Pending));
     rig.deploy();
-    rig.spod("goes on", false, |spod| state(spod) == Some(SpodState::Creating)).await;
+    rig.spod("goes on", false, |spod| {
+        state(spod) == Some(SpodState::Creating)
+    })
+    .await;
 
     // What this version does not have is not silently left out.
     patch_spod(&rig, json!({ "enricher": { "enableLogEnricher": true } })).await;
@@ -267,11 +384,15 @@ async fn a_spod_that_can_not_be_put_into_effect_says_why() {
         "spec": {},
     }))
     .unwrap();
-    spods(&rig).create(&PostParams::default(), &other).await.unwrap();
+    spods(&rig)
+        .create(&PostParams::default(), &other)
+        .await
+        .unwrap();
     eventually(SOON, "the other one says why", async || {
         let spod = spods(&rig).get("other").await.unwrap();
         let text = message(&spod);
-        if state(&spod) == Some(SpodState::Error) && text.contains("acts on the SPOD \"spod\" only") {
+        if state(&spod) == Some(SpodState::Error) && text.contains("acts on the SPOD \"spod\" only")
+        {
             Ok(())
         } else {
             Err(text)
@@ -283,18 +404,37 @@ async fn a_spod_that_can_not_be_put_into_effect_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_spod_takes_everything_along() {
     let rig = running().await;
-    spods(&rig).delete("spod", &DeleteParams::default()).await.unwrap();
+    spods(&rig)
+        .delete("spod", &DeleteParams::default())
+        .await
+        .unwrap();
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(rig.client.clone());
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(rig.client.clone());
     let deployments: Api<Deployment> = Api::namespaced(rig.client.clone(), NAMESPACE);
     eventually(SOON, "nothing is left", async || {
         let left = [
             daemons(&rig).get_opt("spod").await.unwrap().is_some(),
-            mutating.get_opt("spo-mutating-webhook-configuration").await.unwrap().is_some(),
-            validating.get_opt("spo-validating-webhook-configuration").await.unwrap().is_some(),
-            deployments.get_opt("security-profiles-operator-webhook").await.unwrap().is_some(),
+            mutating
+                .get_opt("spo-mutating-webhook-configuration")
+                .await
+                .unwrap()
+                .is_some(),
+            validating
+                .get_opt("spo-validating-webhook-configuration")
+                .await
+                .unwrap()
+                .is_some(),
+            deployments
+                .get_opt("security-profiles-operator-webhook")
+                .await
+                .unwrap()
+                .is_some(),
         ];
-        if left.contains(&true) { Err(format!("{left:?}")) } else { Ok(()) }
+        if left.contains(&true) {
+            Err(format!("{left:?}"))
+        } else {
+            Ok(())
+        }
     })
     .await;
     // It is not made again while the manager runs.

@@ -1,10 +1,10 @@
 //! The webhook server behind the configurations that the manager registers, as the API server calls
 //! it.
 
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use serde_json::json;
 use spo_api::GROUP;
 use spo_test_apiserver::cluster::{DEFAULT, NAMESPACE};
@@ -44,25 +44,34 @@ async fn a_raw_policy_is_checked_in_every_version() {
         let api = raw(&rig, version);
         let bad = policy(version, "bad", "(typepermissive spc_t)");
         // The API server takes a moment to learn of a configuration and of a service.
-        let message = eventually(SOON, &format!("{version}: a bad policy is refused"), async || {
-            match api.create(&create, &bad).await {
+        let message = eventually(
+            SOON,
+            &format!("{version}: a bad policy is refused"),
+            async || match api.create(&create, &bad).await {
                 Err(kube::Error::Api(status)) if status.code == 403 => Ok(status.message.clone()),
                 Err(error) => Err(error.to_string()),
                 Ok(_) => {
                     api.delete("bad", &DeleteParams::default()).await.unwrap();
                     Err("it was taken".to_owned())
                 }
-            }
-        })
+            },
+        )
         .await;
-        let expected = "invalid policy: use of restricted global directive 'typepermissive' is not allowed";
+        let expected =
+            "invalid policy: use of restricted global directive 'typepermissive' is not allowed";
         assert!(message.contains(expected), "{message}");
         let name = format!("good-{version}");
-        let good = policy(version, &name, "(blockinherit container)\n(allow process process (tcp_socket (listen)))");
+        let good = policy(
+            version,
+            &name,
+            "(blockinherit container)\n(allow process process (tcp_socket (listen)))",
+        );
         api.create(&create, &good).await.unwrap();
         // Metadata can always be written: a finalizer has to go.
         let label = Patch::Merge(json!({ "metadata": { "labels": { "a": "b" } } }));
-        api.patch(&name, &PatchParams::default(), &label).await.unwrap();
+        api.patch(&name, &PatchParams::default(), &label)
+            .await
+            .unwrap();
     }
 }
 
@@ -70,12 +79,17 @@ async fn a_raw_policy_is_checked_in_every_version() {
 async fn a_pod_in_a_bound_namespace_is_admitted() {
     let rig = rig().await;
     let namespaces: Api<Namespace> = Api::all(rig.client.clone());
-    let label = |value| Patch::Merge(json!({ "metadata": { "labels": {
+    let label = |value| {
+        Patch::Merge(json!({ "metadata": { "labels": {
         "spo.x-k8s.io/enable-binding": value,
         "spo.x-k8s.io/enable-recording": value,
-    } } }));
+    } } }))
+    };
     let params = PatchParams::default();
-    namespaces.patch(DEFAULT, &params, &label(Some(""))).await.unwrap();
+    namespaces
+        .patch(DEFAULT, &params, &label(Some("")))
+        .await
+        .unwrap();
     let pods: Api<Pod> = Api::namespaced(rig.client.clone(), DEFAULT);
     let pod: Pod = serde_json::from_value(json!({
         "metadata": { "name": "bound", "labels": { "spo.test/rig": "true" } },
@@ -83,11 +97,16 @@ async fn a_pod_in_a_bound_namespace_is_admitted() {
     }))
     .unwrap();
     let created = eventually(SOON, "a pod is admitted", async || {
-        pods.create(&PostParams::default(), &pod).await.map_err(|error| error.to_string())
+        pods.create(&PostParams::default(), &pod)
+            .await
+            .map_err(|error| error.to_string())
     })
     .await;
     assert_eq!(created.spec.unwrap().containers.len(), 1);
-    namespaces.patch(DEFAULT, &params, &label(None)).await.unwrap();
+    namespaces
+        .patch(DEFAULT, &params, &label(None))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,8 +118,7 @@ async fn a_lost_authority_is_replaced_everywhere() {
         secret.data?.remove("bundle.crt")
     };
     let before = eventually(SOON, "there is an authority", async || {
-        bundle().await.ok_or("there is none")
-            .map_err(str::to_owned)
+        bundle().await.ok_or("there is none").map_err(str::to_owned)
     })
     .await;
     secrets
@@ -117,9 +135,13 @@ async fn a_lost_authority_is_replaced_everywhere() {
         rig.client.clone(),
         &ApiResource::from_gvk_with_plural(&gvk, "seccompprofiles"),
     );
-    rig.create(&spo_test_apiserver::profile::allowing("web", &["read"])).await;
+    rig.create(&spo_test_apiserver::profile::allowing("web", &["read"]))
+        .await;
     eventually(SOON, "conversion is trusted again", async || {
-        old.get("web").await.map(|_| ()).map_err(|error| error.to_string())
+        old.get("web")
+            .await
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     })
     .await;
     assert!(rig.take_manager("manager-0").terminate().await.success());
