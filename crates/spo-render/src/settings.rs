@@ -168,26 +168,29 @@ pub(crate) fn settle(
     let mut requests = Requests::default();
     let apparmor = requests
         .ask("spec.enableAppArmor", enable_app_armor)
-        .granted(offers.apparmor, "the daemon has no support for AppArmor");
+        .granted(
+            offers.apparmor,
+            "this version does not install AppArmorProfiles",
+        );
     let (type_tag, selinux) = settle_selinux(selinux_spec, facts, &mut requests);
     let log_enricher = requests
         .ask("spec.enricher.enableLogEnricher", enable_log_enricher)
         .or("ENABLE_LOG_ENRICHER", env.log_enricher)
-        .granted(offers.log_enricher, "there is no log enricher");
+        .granted(offers.log_enricher, "this version has no log enricher");
     let json_enricher = requests
         .ask("spec.enricher.enableJsonEnricher", enable_json_enricher)
         .or("ENABLE_JSON_ENRICHER", env.json_enricher)
-        .granted(offers.json_enricher, "there is no JSON enricher");
+        .granted(offers.json_enricher, "this version has no JSON enricher");
     let exec_metadata = requests
         .ask("spec.enricher.enableJsonEnricher", json_enricher)
         .granted(
             offers.exec_webhooks,
-            "no webhook tells the JSON enricher who asked for an exec",
+            "this version has no webhook that tells the JSON enricher who asked for an exec",
         );
     let bpf_recorder = requests
         .ask("spec.enricher.enableBpfRecorder", enable_bpf_recorder)
         .or("ENABLE_BPF_RECORDER", env.bpf_recorder)
-        .granted(offers.bpf_recorder, "there is no BPF recorder");
+        .granted(offers.bpf_recorder, "this version has no BPF recorder");
     let webhook = settle_webhook(
         webhook.unwrap_or_default(),
         exec_metadata,
@@ -265,7 +268,7 @@ fn settle_selinux(
     });
     let on = requests.ask("spec.selinux.enable", wanted).granted(
         facts.offers.selinux,
-        "the daemon has no support for SELinux",
+        "this version does not install SelinuxProfiles",
     );
     let image = facts.selinuxd_image.as_ref();
     let on = requests.ask("spec.selinux.enable", on).granted(

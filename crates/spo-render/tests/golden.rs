@@ -13,7 +13,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use spo_api::seccomp_profile::SeccompProfile;
 use spo_api::spod::SecurityProfilesOperatorDaemon;
 use spo_render::{Facts, Rendered, default_spod, render, to_yaml};
 
@@ -125,5 +134,45 @@ fn yaml_says_what_was_rendered() {
         let objects = render_case(&case).objects;
         let parsed: Vec<Value> = serde_saphyr::from_multiple(&to_yaml(&objects)).unwrap();
         assert_eq!(parsed, objects, "{case:?}");
+    }
+}
+
+/// The object as its type in the Kubernetes API says it again: without what the type lacks.
+fn said_again(object: &Value) -> Value {
+    fn by<T: DeserializeOwned + Serialize>(object: &Value) -> Value {
+        let typed: T = serde_json::from_value(object.clone())
+            .unwrap_or_else(|error| panic!("{error}: {object}"));
+        serde_json::to_value(typed).unwrap()
+    }
+    match object["kind"].as_str().unwrap() {
+        "DaemonSet" => by::<DaemonSet>(object),
+        "Deployment" => by::<Deployment>(object),
+        "MutatingWebhookConfiguration" => by::<MutatingWebhookConfiguration>(object),
+        "PodDisruptionBudget" => by::<PodDisruptionBudget>(object),
+        "SeccompProfile" => by::<SeccompProfile>(object),
+        "Service" => by::<Service>(object),
+        "ValidatingWebhookConfiguration" => by::<ValidatingWebhookConfiguration>(object),
+        // Of others, whose types we do not have.
+        "Certificate" | "Issuer" | "ServiceMonitor" => object.clone(),
+        other => panic!("{other} is new: say here what its type is"),
+    }
+}
+
+/// Whether a value says what another does, and perhaps defaults besides.
+fn says(value: &Value, other: &Value) -> bool {
+    match (value, other) {
+        (Value::Object(members), Value::Object(others)) => others
+            .iter()
+            .all(|(name, other)| members.get(name).is_some_and(|value| says(value, other))),
+        (value, other) => value == other,
+    }
+}
+
+#[test]
+fn the_kubernetes_api_knows_every_field() {
+    for case in cases() {
+        for object in render_case(&case).objects {
+            assert!(says(&said_again(&object), &object), "{case:?}: {object}");
+        }
     }
 }
