@@ -25,14 +25,40 @@ use crate::{
 /// Lists every kind with `kubectl get spo`.
 pub const CATEGORY: &str = "spo";
 
+/// The Service behind which objects are converted (`convert.rs`), in [`CONVERSION_NAMESPACE`].
+pub const CONVERSION_SERVICE: &str = "conversion-service";
+/// The namespace of [`CONVERSION_SERVICE`], as it is shipped.
+pub const CONVERSION_NAMESPACE: &str = "security-profiles-operator";
+/// The path which the API server calls at [`CONVERSION_SERVICE`].
+pub const CONVERSION_PATH: &str = "/convert";
+/// The port of [`CONVERSION_SERVICE`].
+pub const CONVERSION_PORT: u16 = 443;
+
 /// The CustomResourceDefinitions, ordered by name.
 pub fn all() -> Vec<Value> {
     vec![
-        definition(&AppArmorProfile::crd(), &[("v1alpha1", older::apparmor)]),
-        definition(&ProfileBinding::crd(), &[("v1alpha1", older::same)]),
-        definition(&ProfileRecording::crd(), &[("v1alpha1", older::recording)]),
-        definition(&RawSelinuxProfile::crd(), &[("v1alpha2", older::profile)]),
-        definition(&SeccompProfile::crd(), &[("v1beta1", older::profile)]),
+        converted(definition(
+            &AppArmorProfile::crd(),
+            &[("v1alpha1", older::apparmor)],
+        )),
+        converted(definition(
+            &ProfileBinding::crd(),
+            &[("v1alpha1", older::same)],
+        )),
+        converted(definition(
+            &ProfileRecording::crd(),
+            &[("v1alpha1", older::recording)],
+        )),
+        converted(definition(
+            &RawSelinuxProfile::crd(),
+            &[("v1alpha2", older::profile)],
+        )),
+        converted(definition(
+            &SeccompProfile::crd(),
+            &[("v1beta1", older::profile)],
+        )),
+        // Not converted: its versions have one schema, and every report of a node would otherwise
+        // wait for the webhook.
         definition(
             &SecurityProfileNodeStatus::crd(),
             &[
@@ -40,12 +66,44 @@ pub fn all() -> Vec<Value> {
                 (node_status::REPORT_VERSION, older::without_subresource),
             ],
         ),
-        definition(
+        converted(definition(
             &SecurityProfilesOperatorDaemon::crd(),
             &[("v1alpha1", older::spod)],
-        ),
-        definition(&SelinuxProfile::crd(), &[("v1alpha2", older::selinux)]),
+        )),
+        converted(definition(
+            &SelinuxProfile::crd(),
+            &[("v1alpha2", older::selinux)],
+        )),
     ]
+}
+
+/// The names of the CustomResourceDefinitions whose objects the webhook converts.
+pub fn converted_kinds() -> Vec<String> {
+    let all = all();
+    let converted = all
+        .iter()
+        .filter(|crd| !crd["spec"]["conversion"].is_null());
+    let name = |crd: &Value| crd["metadata"]["name"].as_str().map(str::to_owned);
+    converted.filter_map(name).collect()
+}
+
+/// Lets the webhook convert the objects. The manager adds the certificate authority.
+fn converted(mut crd: Value) -> Value {
+    crd["spec"]["conversion"] = json!({
+        "strategy": "Webhook",
+        "webhook": {
+            "clientConfig": {
+                "service": {
+                    "name": CONVERSION_SERVICE,
+                    "namespace": CONVERSION_NAMESPACE,
+                    "path": CONVERSION_PATH,
+                    "port": CONVERSION_PORT,
+                },
+            },
+            "conversionReviewVersions": ["v1"],
+        },
+    });
+    sorted(crd)
 }
 
 /// A file of `deploy/crds`.
@@ -248,7 +306,8 @@ fn markers(schema: &mut Map<String, Value>) {
             .entry("x-kubernetes-list-type")
             .or_insert_with(|| json!("atomic"));
     }
-    if schema.contains_key("x-kubernetes-int-or-string") {
+    let quantity = !schema.contains_key("pattern");
+    if schema.contains_key("x-kubernetes-int-or-string") && quantity {
         schema.insert(
             "anyOf".to_owned(),
             json!([{ "type": "integer" }, { "type": "string" }]),

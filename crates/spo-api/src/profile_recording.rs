@@ -35,6 +35,17 @@ use crate::profile::ProfileKind;
     )
 )]
 #[serde(rename_all = "camelCase")]
+// In old versions, the names are in lower case. Texts: contract 01, 8.1.
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "self.kind != 'SelinuxProfile' || self.recorder.lowerAscii() == 'logs'",
+        "message": "recorder \"Bpf\" is not supported for SelinuxProfile, only \"Logs\" is supported",
+    },
+    {
+        "rule": "self.kind.lowerAscii() != 'apparmorprofile' || self.recorder.lowerAscii() == 'bpf'",
+        "message": "recorder \"Logs\" is not supported for AppArmorProfile, only \"Bpf\" is supported",
+    },
+]))]
 pub struct ProfileRecordingSpec {
     /// kind of the profiles which are written.
     pub kind: ProfileKind,

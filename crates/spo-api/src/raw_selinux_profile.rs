@@ -27,6 +27,10 @@ use crate::{seccomp_profile::DesiredState, selinux_profile::SelinuxProfileStatus
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(default, rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.policy)",
+    "message": "policy is required",
+}]))]
 pub struct RawSelinuxProfileSpec {
     /// state says whether nodes act on the profile. A `Disabled` profile is taken off the nodes and
     /// kept as an object. The default is `Enabled`.

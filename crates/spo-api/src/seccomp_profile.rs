@@ -108,7 +108,10 @@ pub struct Syscall {
 #[serde(rename_all = "camelCase")]
 pub struct Arg {
     /// index of the argument, 0 to 5.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0), extend("x-kubernetes-validations" = [{
+        "rule": "self <= 5",
+        "message": "index is 0 to 5: a system call has six arguments",
+    }]))]
     pub index: i32,
 
     /// value is the first operand. Absent means 0.

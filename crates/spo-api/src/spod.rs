@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
     Affinity, LocalObjectReference, ResourceRequirements, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,13 @@ pub struct SchedulingSpec {
     /// affinity of the daemon. Absent means every Linux node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
+
+    /// maxUnavailable is how many nodes, as a number or as a percentage of all nodes, may be without
+    /// the daemon while it is updated. Absent means what the operator ships with. A daemon that
+    /// restarts loses what it is recording; profiles stay in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "max_unavailable")]
+    pub max_unavailable: Option<IntOrString>,
 }
 
 impl Default for SchedulingSpec {
@@ -135,6 +143,7 @@ impl Default for SchedulingSpec {
             priority_class_name: "system-node-critical".to_owned(),
             tolerations: Vec::new(),
             affinity: None,
+            max_unavailable: None,
         }
     }
 }
@@ -427,6 +436,10 @@ pub struct WebhookOptions {
     /// failurePolicy is what the API server does when the webhook cannot be reached: `Fail` refuses
     /// the request, `Ignore` goes on without the webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "self in ['Ignore', 'Fail']",
+        "message": "failurePolicy is Ignore or Fail",
+    }]))]
     pub failure_policy: Option<String>,
 
     /// namespaceSelector replaces the selector of the namespaces in which the webhook is called.
@@ -492,6 +505,16 @@ fn image_pull_secrets(_: &mut SchemaGenerator) -> Schema {
         },
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["name"],
+    })
+}
+
+/// None at all would be an update that never happens.
+fn max_unavailable(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "anyOf": [{ "type": "integer" }, { "type": "string" }],
+        "minimum": 1,
+        "pattern": "^(100|[1-9][0-9]?)%$",
     })
 }
 

@@ -12,7 +12,11 @@
     reason = "also in the helpers a failed unwrap is a failed test"
 )]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
@@ -255,7 +259,6 @@ fn v1_is_stored_and_every_version_is_served() {
             crd["metadata"]["labels"],
             json!({ "app": "security-profiles-operator" })
         );
-        assert_eq!(crd["spec"].get("conversion"), None, "{plural}");
         for (index, version) in crd["spec"]["versions"]
             .as_array()
             .unwrap()
@@ -269,6 +272,64 @@ fn v1_is_stored_and_every_version_is_served() {
             assert_eq!(version.get("subresources").is_none(), report, "{plural}");
         }
     }
+}
+
+#[test]
+fn all_but_node_statuses_are_converted_by_the_webhook() {
+    let mut converted = crd::converted_kinds();
+    for (plural, crd) in by_plural() {
+        let name = format!("{plural}.{}", spo_api::GROUP);
+        assert_eq!(crd["metadata"]["name"], json!(name));
+        if plural == "securityprofilenodestatuses" {
+            assert_eq!(crd["spec"].get("conversion"), None);
+            continue;
+        }
+        assert_eq!(
+            crd["spec"]["conversion"],
+            json!({"strategy": "Webhook", "webhook": {
+                "clientConfig": {"service": {
+                    "name": "conversion-service",
+                    "namespace": "security-profiles-operator",
+                    "path": "/convert",
+                    "port": 443,
+                }},
+                "conversionReviewVersions": ["v1"],
+            }})
+        );
+        converted.retain(|other| *other != name);
+    }
+    assert_eq!(converted, Vec::<String>::new());
+}
+
+/// `compare_crds.py --allow` takes the file, too.
+#[test]
+fn every_rule_is_an_accepted_difference() {
+    let mut rules = BTreeSet::new();
+    for (plural, crd) in by_plural() {
+        for version in crd["spec"]["versions"].as_array().unwrap() {
+            let name = version["name"].as_str().unwrap();
+            visit(
+                &version["schema"]["openAPIV3Schema"],
+                "",
+                &mut |path, schema| {
+                    // A field that the reference has not is no difference to accept.
+                    if path.starts_with(".spec.webhookOptions") {
+                        return;
+                    }
+                    let found = schema["x-kubernetes-validations"].as_array();
+                    for rule in found.into_iter().flatten() {
+                        assert!(rule["message"].is_string(), "{rule}");
+                        let rule = rule["rule"].as_str().unwrap();
+                        rules.insert(format!("{plural}/{name} {path}: CEL rule added: {rule}"));
+                    }
+                },
+            );
+        }
+    }
+    let accepted = fs::read_to_string(Path::new(ROOT).join("tests/fixtures/crd-accepted.txt"));
+    let accepted = accepted.unwrap();
+    let lines = accepted.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(lines.map(str::to_owned).collect::<BTreeSet<_>>(), rules);
 }
 
 #[test]
@@ -389,7 +450,13 @@ fn facts(crd: &Value) -> Facts {
 
 fn schema_fact(schema: &Value) -> Value {
     let mut fact = schema.as_object().unwrap().clone();
-    for key in ["description", "properties", "items"] {
+    // Rules are accepted one by one.
+    for key in [
+        "description",
+        "properties",
+        "items",
+        "x-kubernetes-validations",
+    ] {
         fact.remove(key);
     }
     if fact
