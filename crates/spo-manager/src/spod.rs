@@ -429,9 +429,14 @@ impl Work {
             return Err("the cluster has not been asked what it is yet".to_owned());
         };
         let certificates = match platform.provider {
-            Provider::SelfManaged => Certificates::SelfManaged {
-                ca_bundle: bundle.borrow().clone(),
-            },
+            Provider::SelfManaged => {
+                // Webhooks whose server nobody trusts would refuse what they are asked about.
+                let ca_bundle = bundle.borrow().clone();
+                if ca_bundle.is_none() {
+                    return Err("the certificates of the webhooks are not made yet".to_owned());
+                }
+                Certificates::SelfManaged { ca_bundle }
+            }
             Provider::CertManager => Certificates::CertManager,
             Provider::OpenShift => Certificates::OpenShift,
         };

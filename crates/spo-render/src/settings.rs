@@ -152,6 +152,7 @@ pub(crate) fn settle(
         priority_class_name,
         tolerations,
         affinity,
+        max_unavailable: configured_max_unavailable,
     } = scheduling.unwrap_or_default();
     let EnricherSpec {
         enable_log_enricher,
@@ -232,7 +233,7 @@ pub(crate) fn settle(
             options: json_enricher_options.unwrap_or_default(),
         }),
         host_proc: host_proc_volume_path.filter(|path| !path.is_empty() && path != PROC),
-        max_unavailable: max_unavailable(None),
+        max_unavailable: max_unavailable(configured_max_unavailable.as_ref()),
         priority_class_name: Some(priority_class_name).filter(|name| !name.is_empty()),
         tolerations: object::unless_empty(&tolerations),
         affinity: affinity.as_ref().map(to_json),

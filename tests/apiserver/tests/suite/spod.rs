@@ -41,10 +41,7 @@ fn spods(rig: &Rig) -> Api<Spod> {
 
 /// The arguments of the daemon.
 fn args(daemon: &DaemonSet) -> Vec<String> {
-    let spec = daemon
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.template.spec.as_ref());
+    let spec = daemon.spec.template.spec.as_ref();
     let container = spec.and_then(|spec| spec.containers.first());
     container
         .and_then(|container| container.args.clone())
@@ -133,14 +130,11 @@ async fn without_a_spod_the_default_one_is_made_and_runs_when_its_pods_do() {
         daemon.owner_references()[0].kind,
         "SecurityProfilesOperatorDaemon"
     );
-    let image = daemon.spec.unwrap().template.spec.unwrap().containers[0]
+    let image = daemon.spec.template.spec.unwrap().containers[0]
         .image
         .clone();
     let own = deployments.get("security-profiles-operator").await.unwrap();
-    assert_eq!(
-        image,
-        own.spec.unwrap().template.spec.unwrap().containers[0].image
-    );
+    assert_eq!(image, own.spec.template.spec.unwrap().containers[0].image);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +164,7 @@ async fn what_others_change_or_delete_is_put_back_and_then_nothing_is_written() 
             .get("spod")
             .await
             .map_err(|error| error.to_string())?;
-        let spec = daemon.spec.unwrap().template.spec.unwrap();
+        let spec = daemon.spec.template.spec.unwrap();
         let image = spec.containers[0].image.clone().unwrap_or_default();
         services
             .get("metrics")
@@ -197,10 +191,7 @@ async fn what_others_change_or_delete_is_put_back_and_then_nothing_is_written() 
 async fn what_is_switched_off_goes_again() {
     let rig = running().await;
     let priority = |daemon: &DaemonSet| {
-        let spec = daemon
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.template.spec.as_ref());
+        let spec = daemon.spec.template.spec.as_ref();
         spec.and_then(|spec| spec.priority_class_name.clone())
     };
     let until = async |what: &str, look: &dyn Fn(&DaemonSet) -> bool| {
@@ -320,7 +311,7 @@ async fn a_daemon_set_of_upstream_loses_what_only_upstream_wants() {
             .get("spod")
             .await
             .map_err(|error| error.to_string())?;
-        let spec = daemon.spec.unwrap().template.spec.unwrap();
+        let spec = daemon.spec.template.spec.unwrap();
         let volumes: Vec<String> = spec
             .volumes
             .unwrap_or_default()
