@@ -437,7 +437,7 @@ pub struct WebhookOptions {
     /// the request, `Ignore` goes on without the webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{
-        "rule": "self in ['Ignore', 'Fail']",
+        "rule": "self == 'Ignore' || self == 'Fail'",
         "message": "failurePolicy is Ignore or Fail",
     }]))]
     pub failure_policy: Option<String>,

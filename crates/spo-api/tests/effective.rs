@@ -2,11 +2,15 @@
 //! table name the same fields.
 
 #![expect(
+    clippy::disallowed_methods,
+    reason = "the files of the repository are the subject"
+)]
+#![expect(
     clippy::unwrap_used,
     reason = "also in the helpers a failed unwrap is a failed test"
 )]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
 use spo_api::{
@@ -233,6 +237,33 @@ fn schema_and_table_name_the_same_fields() {
         let deprecated: BTreeSet<&str> = deprecated.map(|(name, _)| name.as_str()).collect();
         assert_eq!(declared, deprecated);
     }
+}
+
+/// Who uses an old name is told the new one, and nobody is refused.
+#[test]
+fn every_flat_field_has_its_warning() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/base/policy-deprecated.yaml");
+    let text = fs::read_to_string(file).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let [policy, binding] = &documents[..] else {
+        panic!("a policy and its binding, not {}", documents.len());
+    };
+    assert_eq!(policy["spec"]["failurePolicy"], "Ignore");
+    assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"]);
+    assert_eq!(binding["spec"]["validationActions"], json!(["Warn"]));
+    let expected = MOVES.iter().map(|field| {
+        let (flat, grouped) = (field.flat, field.grouped);
+        let absent = |path: &str| format!("!has(object.spec.{path})");
+        let expression = match flat.split_once('.') {
+            Some((outer, _)) => format!("{} || {}", absent(outer), absent(flat)),
+            None => absent(flat),
+        };
+        let message = format!("spec.{flat} is deprecated, use spec.{grouped}");
+        json!({"expression": expression, "message": message})
+    });
+    let expected: Vec<Value> = expected.collect();
+    assert_eq!(policy["spec"]["validations"], json!(expected));
 }
 
 /// A schema without texts, and without the default, which only the field in the group has.
