@@ -6,7 +6,7 @@ use rcgen::{
 };
 
 use crate::{
-    BUNDLE, CERTIFICATE, Error, KEY, SecretData,
+    BUNDLE, CERTIFICATE, Error, SecretData,
     certificate::{Certificate, Role},
     span::{self, Span},
 };
@@ -24,8 +24,6 @@ const SUFFIX_BYTES: usize = 4;
 pub(crate) struct Authority {
     pub(crate) certificate: Certificate,
     key: KeyPair,
-    /// As it stands in the Secret, or will.
-    data: SecretData,
 }
 
 impl Authority {
@@ -41,16 +39,7 @@ impl Authority {
             .key(data)
             .ok_or("tls.key is not the key of tls.crt")?;
         certificate.span.judge(at)?;
-        let data = data
-            .iter()
-            .filter(|(name, _)| [CERTIFICATE, KEY].contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        Ok(Self {
-            certificate,
-            key,
-            data,
-        })
+        Ok(Self { certificate, key })
     }
 
     /// Makes a new one.
@@ -84,15 +73,7 @@ impl Authority {
         let signed = params.self_signed(&key).map_err(error)?;
         let certificate = Certificate::parse(signed.der().to_vec())
             .ok_or_else(|| error(rcgen::Error::CouldNotParseCertificate))?;
-        let data = SecretData::from([
-            (CERTIFICATE.to_owned(), certificate.pem().into_bytes()),
-            (KEY.to_owned(), key.serialize_pem().into_bytes()),
-        ]);
-        Ok(Self {
-            certificate,
-            key,
-            data,
-        })
+        Ok(Self { certificate, key })
     }
 
     /// For the generator.
@@ -106,9 +87,7 @@ impl Authority {
 
     /// Its Secret.
     pub(crate) fn data(&self, bundle: &str) -> SecretData {
-        let mut data = self.data.clone();
-        data.insert(BUNDLE.to_owned(), bundle.as_bytes().to_vec());
-        data
+        self.certificate.data(&self.key, (BUNDLE, bundle))
     }
 }
 

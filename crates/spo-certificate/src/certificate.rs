@@ -101,7 +101,7 @@ impl Certificate {
         &self.der
     }
 
-    /// Whether an authority issued and signed this.
+    /// Whether an authority issued and signed this, and nobody has touched it since.
     pub(crate) fn is_signed_by(&self, authority: &Self) -> bool {
         if self.issuer != authority.subject {
             return false;
@@ -112,7 +112,17 @@ impl Certificate {
         ) else {
             return false;
         };
-        signed.verify_signature(Some(signer.public_key())).is_ok()
+        signed.verify_signature(Some(signer.public_key())).is_ok() && is_exact(&signed, &self.der)
+    }
+
+    /// A Secret of this, its key, and a bundle under its name. It is spelled anew and not as it was
+    /// found: other readers of PEM are stricter than ours.
+    pub(crate) fn data(&self, key: &KeyPair, (name, bundle): (&str, &str)) -> SecretData {
+        SecretData::from([
+            (crate::CERTIFICATE.to_owned(), self.pem().into_bytes()),
+            (crate::KEY.to_owned(), key.serialize_pem().into_bytes()),
+            (name.to_owned(), bundle.as_bytes().to_vec()),
+        ])
     }
 
     /// The private key of a Secret, if it is the one of this certificate and of the kind we make.
@@ -125,6 +135,42 @@ impl Certificate {
         let key = KeyPair::from_pkcs8_pem_and_sign_algo(text, algorithm).ok()?;
         (key.subject_public_key_info() == self.public_key).then_some(key)
     }
+}
+
+/// Whether a certificate is encoded as the generator does around the part which is signed.
+///
+/// The parser is more lenient there than others. One certificate which they do not read would make
+/// the whole bundle useless to them.
+fn is_exact(parsed: &X509Certificate<'_>, der: &[u8]) -> bool {
+    let mut signature = vec![0];
+    signature.extend_from_slice(&parsed.signature_value.data);
+    let mut parts = parsed.tbs_certificate.as_ref().to_vec();
+    parts.extend_from_slice(ECDSA_WITH_SHA256);
+    parts.append(&mut element(BIT_STRING, &signature));
+    element(SEQUENCE, &parts) == der
+}
+
+/// The identifier of our algorithm of signatures, encoded (RFC 5758, 3.2).
+const ECDSA_WITH_SHA256: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
+const BIT_STRING: u8 = 0x03;
+const SEQUENCE: u8 = 0x30;
+
+/// Tag, length and content (X.690, 10.1).
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut encoded = vec![tag];
+    match u8::try_from(content.len()) {
+        Ok(short @ 0..0x80) => encoded.push(short),
+        Ok(_) | Err(_) => {
+            let length = content.len().to_be_bytes();
+            let length = length.iter().copied().skip_while(|byte| *byte == 0);
+            let length: Vec<u8> = length.collect();
+            // At most the bytes of a `usize`.
+            encoded.push(0x80 | length.len() as u8);
+            encoded.extend(length);
+        }
+    }
+    encoded.extend_from_slice(content);
+    encoded
 }
 
 fn common_name(parsed: &X509Certificate<'_>) -> Option<String> {

@@ -162,39 +162,36 @@ pub fn plan(
     let trusted = bundle::collect(&authority, found.authority.as_ref(), at);
     let bundle: String = trusted.iter().map(Certificate::pem).collect();
     let data = authority.data(&bundle);
-    let authority_differs = !holds(found.authority.as_ref(), &data);
-    if authority_differs && reasons.is_empty() {
-        reasons.push("authority: the bundle changed".to_owned());
+    let authority_stays = holds(found.authority.as_ref(), &data);
+    if !authority_stays && reasons.is_empty() {
+        reasons.push(format!(
+            "authority: {}",
+            rewritten(found.authority.as_ref(), BUNDLE, &data)
+        ));
     }
 
     let mut next = authority.renew_at().min(bundle::shrinks_at(&trusted));
     let mut writes = BTreeMap::new();
     for server in wanted {
         let found = found.serving.get(&server.secret).and_then(Option::as_ref);
-        let secret = &server.secret;
-        let pair = match serving::Pair::read(found, &server, &authority, at) {
-            Ok(pair) => pair,
+        let (pair, why) = match serving::Pair::read(found, &server, &authority, at) {
+            Ok(pair) => (pair, None),
             Err(why) => {
-                reasons.push(format!("secret {secret}: {why}"));
                 let span = Span::new(at, policy.serving_backdate, policy.serving_life);
-                serving::Pair::make(&server, &authority, span)?
+                (serving::Pair::make(&server, &authority, span)?, Some(why))
             }
         };
         next = next.min(pair.renew_at());
         let data = pair.data(&bundle);
         if !holds(found, &data) {
-            if !reasons
-                .iter()
-                .any(|reason| reason.starts_with(&format!("secret {secret}: ")))
-            {
-                reasons.push(format!("secret {secret}: the bundle changed"));
-            }
+            let why = why.unwrap_or_else(|| rewritten(found, SERVING_BUNDLE, &data));
+            reasons.push(format!("secret {}: {why}", server.secret));
             writes.insert(server.secret, data);
         }
     }
 
     Ok(Plan {
-        authority: authority_differs.then_some(data),
+        authority: (!authority_stays).then_some(data),
         bundle,
         serving: writes,
         reasons,
@@ -224,6 +221,16 @@ fn holds(found: Option<&SecretData>, data: &SecretData) -> bool {
         data.iter()
             .all(|(key, value)| found.get(key) == Some(value))
     })
+}
+
+/// Why a Secret is written although its certificate is good.
+fn rewritten(found: Option<&SecretData>, bundle: &str, data: &SecretData) -> &'static str {
+    let has = found.and_then(|found| found.get(bundle));
+    if has == data.get(bundle) {
+        "its text was changed"
+    } else {
+        "the bundle changed"
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rcgen::{
 };
 
 use crate::{
-    CERTIFICATE, Error, KEY, SERVING_BUNDLE, SecretData,
+    CERTIFICATE, Error, SERVING_BUNDLE, SecretData,
     authority::Authority,
     certificate::{Certificate, Role},
     span::{self, Span},
@@ -54,7 +54,7 @@ impl Serving {
 /// The certificate of a server with its key, as it stands in its Secret or will.
 pub(crate) struct Pair {
     certificate: Certificate,
-    data: SecretData,
+    key: KeyPair,
 }
 
 impl Pair {
@@ -78,16 +78,11 @@ impl Pair {
         if !certificate.is_signed_by(&authority.certificate) {
             return Err("another authority signed it");
         }
-        if certificate.key(data).is_none() {
-            return Err("tls.key is not the key of tls.crt");
-        }
+        let key = certificate
+            .key(data)
+            .ok_or("tls.key is not the key of tls.crt")?;
         certificate.span.judge(at)?;
-        let data = data
-            .iter()
-            .filter(|(name, _)| [CERTIFICATE, KEY].contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        Ok(Self { certificate, data })
+        Ok(Self { certificate, key })
     }
 
     /// Makes a new one, which ends with its authority at the latest.
@@ -122,11 +117,7 @@ impl Pair {
         let signed = params.signed_by(&key, &issuer).map_err(error)?;
         let certificate = Certificate::parse(signed.der().to_vec())
             .ok_or_else(|| error(rcgen::Error::CouldNotParseCertificate))?;
-        let data = SecretData::from([
-            (CERTIFICATE.to_owned(), certificate.pem().into_bytes()),
-            (KEY.to_owned(), key.serialize_pem().into_bytes()),
-        ]);
-        Ok(Self { certificate, data })
+        Ok(Self { certificate, key })
     }
 
     pub(crate) fn renew_at(&self) -> i64 {
@@ -135,9 +126,7 @@ impl Pair {
 
     /// Its Secret.
     pub(crate) fn data(&self, bundle: &str) -> SecretData {
-        let mut data = self.data.clone();
-        data.insert(SERVING_BUNDLE.to_owned(), bundle.as_bytes().to_vec());
-        data
+        self.certificate.data(&self.key, (SERVING_BUNDLE, bundle))
     }
 }
 

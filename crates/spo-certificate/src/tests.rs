@@ -348,6 +348,31 @@ fn what_does_not_fit_together_is_made_anew() {
         now,
         &["secret metrics-server-cert: there is none"],
     );
+    // Our reader of PEM passes over this, others do not.
+    check(
+        metrics(|data| {
+            let key = String::from_utf8(data[KEY].clone()).unwrap();
+            data.insert(
+                KEY.into(),
+                key.replace("PRIVATE KEY", "ANY KEY").into_bytes(),
+            );
+        }),
+        now,
+        &["secret metrics-server-cert: its text was changed"],
+    );
+    check(
+        |found| {
+            found
+                .authority
+                .as_mut()
+                .unwrap()
+                .get_mut(CERTIFICATE)
+                .unwrap()
+                .push(b'-')
+        },
+        now,
+        &["authority: its text was changed"],
+    );
     // The certificate of an authority is none of a server.
     check(
         |found| {
@@ -396,6 +421,31 @@ fn what_others_made_is_neither_used_nor_trusted() {
     );
     assert_eq!(ders(plan.bundle.as_bytes()).len(), 2);
     assert!(!plan.bundle.contains(&foreign));
+}
+
+#[test]
+fn a_damaged_authority_which_only_some_can_read_is_not_trusted() {
+    let found = made(start());
+    let data = found.authority.as_ref().unwrap();
+    let whole = pem::parse(&data[CERTIFICATE]).unwrap();
+    let refused =
+        |der: &[u8]| webpki::anchor_from_trusted_cert(&CertificateDer::from(der)).is_err();
+    assert!(!refused(whole.contents()));
+    let mut lenient = 0;
+    for at in 0..whole.contents().len() {
+        let mut der = whole.contents().to_vec();
+        der[at] ^= 1;
+        lenient += usize::from(refused(&der) && Certificate::parse(der.clone()).is_some());
+        let mut found = found.clone();
+        let block = pem::encode(&pem::Pem::new("CERTIFICATE", der));
+        let data = found.authority.as_mut().unwrap();
+        data.get_mut(BUNDLE).unwrap().extend(block.as_bytes());
+        data.insert(CERTIFICATE.into(), block.into_bytes());
+        let plan = plan_now(&found, start());
+        // The new one, and what was whole in the bundle.
+        assert_eq!(ders(plan.bundle.as_bytes()).len(), 2, "byte {at}");
+    }
+    assert!(lenient > 0, "every reader refuses all of them");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Past {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn planning_again_gives_nothing_and_everything_verifies(values in values()) {
