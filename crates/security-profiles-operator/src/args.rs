@@ -104,6 +104,17 @@ pub(crate) struct Manager {
     #[arg(long, env = "KUBELET_DIR", default_value = KUBELET_DIR)]
     kubelet_dir: String,
 
+    /// The namespaces whose pods count, separated by commas; all of them without.
+    #[arg(long, env)]
+    restrict_to_namespace: Option<String>,
+
+    /// What the operator lifecycle manager says instead.
+    #[arg(long, env, hide = true)]
+    watch_namespace: Option<String>,
+
+    #[command(flatten)]
+    switched_on: SwitchedOn,
+
     /// Who makes the certificates of the webhooks and of the metrics endpoint.
     #[arg(long, env = "CERTIFICATE_PROVIDER", value_enum, ignore_case = true,
           default_value_t = Provider::Auto)]
@@ -139,19 +150,39 @@ impl Provider {
 pub(crate) const KUBELET_DIR: &str = "/var/lib/kubelet";
 
 /// What the environment switches on whatever the SPOD says (contract 03, 2.1).
-fn enabled_by_env() -> spo_manager::EnabledByEnv {
-    spo_manager::EnabledByEnv {
-        log_enricher: switched_on("ENABLE_LOG_ENRICHER"),
-        json_enricher: switched_on("ENABLE_JSON_ENRICHER"),
-        bpf_recorder: switched_on("ENABLE_BPF_RECORDER"),
-        insecure_metrics: switched_on("ENABLE_INSECURE_METRICS_ACCESS"),
+#[derive(clap::Args, Debug)]
+struct SwitchedOn {
+    /// Run the log enricher whatever the SPOD says.
+    #[arg(long, env, hide = true)]
+    enable_log_enricher: Option<String>,
+
+    /// Run the JSON enricher whatever the SPOD says.
+    #[arg(long, env, hide = true)]
+    enable_json_enricher: Option<String>,
+
+    /// Run the BPF recorder whatever the SPOD says.
+    #[arg(long, env, hide = true)]
+    enable_bpf_recorder: Option<String>,
+
+    /// Serve metrics without authentication whatever the SPOD says.
+    #[arg(long, env, hide = true)]
+    enable_insecure_metrics_access: Option<String>,
+}
+
+impl SwitchedOn {
+    fn by_env(&self) -> spo_manager::EnabledByEnv {
+        spo_manager::EnabledByEnv {
+            log_enricher: is_on(self.enable_log_enricher.as_deref()),
+            json_enricher: is_on(self.enable_json_enricher.as_deref()),
+            bpf_recorder: is_on(self.enable_bpf_recorder.as_deref()),
+            insecure_metrics: is_on(self.enable_insecure_metrics_access.as_deref()),
+        }
     }
 }
 
-/// A variable in the spellings that Go's `strconv.ParseBool` takes; anything else is off.
-fn switched_on(variable: &str) -> bool {
-    let value = std::env::var(variable).unwrap_or_default();
-    matches!(value.as_str(), "1" | "t" | "T" | "TRUE" | "true" | "True")
+/// A text in the spellings that Go's `strconv.ParseBool` takes for true; anything else is off.
+fn is_on(text: Option<&str>) -> bool {
+    matches!(text, Some("1" | "t" | "T" | "TRUE" | "true" | "True"))
 }
 
 #[derive(clap::Args, Debug)]
@@ -350,22 +381,17 @@ impl Manager {
             },
             settings: spo_manager::Settings {
                 kubelet_dir: self.kubelet_dir,
-                restrict_to_namespace: restrict_to_namespace(),
-                enabled_by_env: enabled_by_env(),
+                // The second counts where the first is not set at all (contract 03, 2.4).
+                restrict_to_namespace: self
+                    .restrict_to_namespace
+                    .or(self.watch_namespace)
+                    .filter(|namespaces| !namespaces.trim().is_empty()),
+                enabled_by_env: self.switched_on.by_env(),
                 provider: self.certificate_provider.chosen(),
                 webhook: self.webhook,
             },
         }
     }
-}
-
-/// The namespaces to look at: `WATCH_NAMESPACE` counts where the other is not set at all
-/// (contract 03, 2.4). None for all.
-fn restrict_to_namespace() -> Option<String> {
-    let variable = |name: &str| std::env::var(name).ok();
-    variable("RESTRICT_TO_NAMESPACE")
-        .or_else(|| variable("WATCH_NAMESPACE"))
-        .filter(|namespaces| !namespaces.trim().is_empty())
 }
 
 /// Prints what `version` prints.

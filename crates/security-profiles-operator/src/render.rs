@@ -68,7 +68,7 @@ pub(crate) enum Error {
     #[error("{} is not YAML", path.display())]
     Yaml {
         path: PathBuf,
-        source: serde_saphyr::Error,
+        source: Box<serde_saphyr::Error>,
     },
     #[error("{} holds no SecurityProfilesOperatorDaemon: give a file with one", path.display())]
     Missing { path: PathBuf },
@@ -160,7 +160,7 @@ fn read(path: &Path) -> Result<Value, Error> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&text).map_err(|source| Error::Yaml {
             path: path.clone(),
-            source,
+            source: Box::new(source),
         })?;
     let mut spods = documents
         .into_iter()

@@ -79,7 +79,9 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
             .map(|kind| (kind.kind, Table::default()))
             .collect(),
         surroundings: None,
+        failed: BTreeMap::new(),
         started: false,
+        looked: false,
     };
     spo_kube::controller::run(controller, events, 1, shutdown).await;
 }
@@ -111,7 +113,12 @@ fn events(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
             false => Api::all_with(client.clone(), &resource),
         };
         let name = kind.kind;
-        let objects = watch_dynamic(api, &resource, &format!("{LABEL_APP}={APP}"));
+        // What upstream has made of the other kinds has no label.
+        let labels = match name {
+            "SeccompProfile" => format!("{LABEL_APP}={APP}"),
+            _ => String::new(),
+        };
+        let objects = watch_dynamic(api, &resource, &labels);
         all.push(objects.map(move |event| Event::Live(name, event)).boxed());
     }
     futures::stream::select_all(all)
@@ -123,7 +130,12 @@ struct Controller {
     spods: Table<String, Value>,
     live: BTreeMap<&'static str, Table<Id, Value>>,
     surroundings: Option<(Instant, Surroundings)>,
+    /// What went wrong the last time, by SPOD: the same again is not news.
+    failed: BTreeMap<String, String>,
+    /// Whether the watches are complete.
     started: bool,
+    /// Whether our SPOD has been looked for, and made if there was none.
+    looked: bool,
 }
 
 /// What is asked of the cluster once in a while.
@@ -136,7 +148,7 @@ struct Surroundings {
 
 /// What a piece of work brings back.
 struct Done {
-    outcome: Outcome,
+    ended: Result<Outcome, Stop>,
     surroundings: Option<Surroundings>,
 }
 
@@ -169,8 +181,12 @@ impl Reconcile for Controller {
             Event::Live(kind, event) => {
                 if let Some(table) = self.live.get_mut(kind) {
                     let row = |object| {
-                        let object = value(object);
-                        (Id::of(&object), Some(object))
+                        let mut object = value(object);
+                        // Items of a list do not say what they are.
+                        object["kind"] = kind.into();
+                        let id = Id::of(&object);
+                        let concerns_us = plan::concerns_us(&id, &object);
+                        (id, concerns_us.then_some(object))
                     };
                     if !table.observe(event, row).is_empty() {
                         keys.push((self.context.spod.clone(), GATHER));
@@ -183,7 +199,8 @@ impl Reconcile for Controller {
             return Vec::new();
         }
         if !self.started {
-            // What was seen before is looked at now; `start` makes the default SPOD.
+            // What was seen before is looked at now, and our SPOD also if there is none.
+            self.started = true;
             keys = self
                 .spods
                 .iter()
@@ -198,7 +215,6 @@ impl Reconcile for Controller {
         &mut self,
         name: &String,
     ) -> Option<impl Future<Output = Done> + Send + 'static + use<>> {
-        let first = !std::mem::replace(&mut self.started, true);
         let work = Work {
             context: self.context.clone(),
             spod: self.spods.get(name).cloned(),
@@ -214,14 +230,14 @@ impl Reconcile for Controller {
                 .as_ref()
                 .filter(|(asked, _)| asked.elapsed() < platform::FRESH)
                 .map(|(_, surroundings)| surroundings.clone()),
-            first,
+            first: !self.looked,
         };
         Some(work.run())
     }
 
-    fn finish(&mut self, _name: &String, done: Option<Done>) -> (Outcome, Vec<String>) {
+    fn finish(&mut self, name: &String, done: Option<Done>) -> (Outcome, Vec<String>) {
         let Some(Done {
-            outcome,
+            ended,
             surroundings,
         }) = done
         else {
@@ -230,8 +246,35 @@ impl Reconcile for Controller {
         if let Some(surroundings) = surroundings {
             self.surroundings = Some((Instant::now(), surroundings));
         }
+        let outcome = match ended {
+            Ok(outcome) => {
+                self.looked = self.looked || *name == self.context.spod;
+                if self.failed.remove(name).is_some() {
+                    info!(spod = %name, "what went wrong before works now");
+                }
+                outcome
+            }
+            Err(Stop::Overtaken) => Outcome::Again(GATHER),
+            Err(Stop::Failed(text)) => {
+                if self.failed.get(name) == Some(&text) {
+                    debug!(spod = %name, error = text, "still cannot reconcile the SPOD");
+                } else {
+                    error!(spod = %name, error = text, "cannot reconcile the SPOD");
+                    self.failed.insert(name.clone(), text);
+                }
+                Outcome::Failed
+            }
+        };
         (outcome, Vec::new())
     }
+}
+
+/// Why a reconcile did not come to its end.
+enum Stop {
+    /// Somebody was faster: the watch will say what to do.
+    Overtaken,
+    /// This went wrong.
+    Failed(String),
 }
 
 /// All that one reconcile works on.
@@ -241,7 +284,7 @@ struct Work {
     name: String,
     live: BTreeMap<Id, Value>,
     surroundings: Option<Surroundings>,
-    /// Whether this is the first look of this process.
+    /// Whether our SPOD has not been looked for yet.
     first: bool,
 }
 
@@ -255,47 +298,41 @@ impl Work {
                     self.surroundings = Some(surroundings);
                 }
                 Err(error) => {
-                    error!(error = %chain(&error), "cannot reconcile the SPOD");
                     return Done {
-                        outcome: Outcome::Failed,
+                        ended: Err(Stop::Failed(chain(&error))),
                         surroundings: None,
                     };
                 }
             }
         }
         Done {
-            outcome: self.reconcile().await,
+            ended: self.reconcile().await,
             surroundings: asked,
         }
     }
 
-    async fn reconcile(mut self) -> Outcome {
+    async fn reconcile(mut self) -> Result<Outcome, Stop> {
         let Context {
             client, namespace, ..
         } = self.context.clone();
         let Some(object) = self.spod.clone() else {
             if self.name != self.context.spod {
-                return Outcome::Settled;
+                return Ok(Outcome::Settled);
             }
             let steps = match self.first {
                 true => vec![self.default_spod()],
                 false => plan::farewell(&self.live, &namespace),
             };
-            return write(&client, &steps)
-                .await
-                .map_or_else(|(_, outcome)| outcome, |_| Outcome::Settled);
+            write(&client, &steps).await?;
+            return Ok(Outcome::Settled);
         };
         let Some(spod) = read(&object, &namespace) else {
-            error!(spod = %self.name, "the SPOD has no metadata or a status that can not be read");
-            return Outcome::Failed;
+            return Err(Stop::Failed("the SPOD has no name or no uid".to_owned()));
         };
         if object["metadata"]["deletionTimestamp"].is_string() {
-            return Outcome::Settled;
+            return Ok(Outcome::Settled);
         }
-        if let Err(error) = self.list_the_rest().await {
-            error!(error = %chain(&error), "cannot reconcile the SPOD");
-            return Outcome::Failed;
-        }
+        self.list_the_rest().await?;
         let meaning = self.meaning(&object, &spod);
         let inputs = Inputs {
             spod: &spod,
@@ -303,18 +340,18 @@ impl Work {
             live: &self.live,
             now: Time(jiff::Timestamp::now()),
         };
-        let steps = plan::objects(&inputs);
-        let (failure, outcome) = match write(&client, &steps).await {
-            Ok(()) => (None, Outcome::Again(platform::FRESH)),
-            Err((None, outcome)) => return outcome,
-            Err((Some(failure), outcome)) => (Some(failure), outcome),
+        let written = write(&client, &plan::objects(&inputs)).await;
+        let failure = match &written {
+            Ok(()) => None,
+            Err(Stop::Failed(text)) => Some(text.as_str()),
+            Err(Stop::Overtaken) => return Err(Stop::Overtaken),
         };
         // What was just written shows in the next event; the status is about what is known.
-        let status = plan::status(&inputs, failure.as_deref());
-        match write(&client, &status).await {
-            Ok(()) => outcome,
-            Err((_, outcome)) => outcome,
-        }
+        let status = plan::status(&inputs, failure);
+        let told = write(&client, &status).await;
+        written?;
+        told?;
+        Ok(Outcome::Again(platform::FRESH))
     }
 
     fn default_spod(&self) -> Step {
@@ -338,7 +375,7 @@ impl Work {
     }
 
     /// Adds the objects of kinds that are not watched, because not every cluster serves them.
-    async fn list_the_rest(&mut self) -> Result<(), kube::Error> {
+    async fn list_the_rest(&mut self) -> Result<(), Stop> {
         let Some(Surroundings { platform, .. }) = &self.surroundings else {
             return Ok(());
         };
@@ -355,9 +392,12 @@ impl Work {
             } = &self.context;
             let api: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), namespace, &kind.resource());
-            for object in api.list(&kube::api::ListParams::default()).await? {
+            let listed = api.list(&kube::api::ListParams::default()).await;
+            let listed = listed.map_err(|error| {
+                Stop::Failed(format!("cannot list {}: {}", kind.plural, chain(&error)))
+            })?;
+            for object in listed {
                 let mut object = value(object);
-                // Items of a list do not say what they are.
                 object["kind"] = kind.kind.into();
                 object["apiVersion"] = kind.api_version.into();
                 self.live.insert(Id::of(&object), object);
@@ -415,8 +455,8 @@ impl Work {
             .filter(|container| container["image"].is_string())
             .ok_or_else(|| {
                 format!(
-                    "there is no Deployment {namespace}/{} with the label {LABEL_APP}={APP}: its \
-                     first container says which image to run",
+                    "there is no Deployment {namespace}/{}: its first container says which image to \
+                     run",
                     crate::DEPLOYMENT
                 )
             })?;
@@ -519,20 +559,15 @@ fn read(object: &Value, namespace: &str) -> Option<Spod> {
     })
 }
 
-/// Does the steps in order. If one fails: what to tell, unless somebody was only faster, and when to
-/// try again.
-async fn write(client: &Client, steps: &[Step]) -> Result<(), (Option<String>, Outcome)> {
+/// Does the steps in order, as far as the first that fails.
+async fn write(client: &Client, steps: &[Step]) -> Result<(), Stop> {
     for step in steps {
-        match execute(client, step).await {
-            Ok(_object) => {}
-            Err(error) if was_overtaken(step, error.cause()) => {
+        if let Err(error) = execute(client, step).await {
+            if was_overtaken(step, error.cause()) {
                 debug!(error = %chain(&error), "overtaken");
-                return Err((None, Outcome::Again(GATHER)));
+                return Err(Stop::Overtaken);
             }
-            Err(error) => {
-                error!(error = %chain(&error), "cannot reconcile the SPOD");
-                return Err((Some(chain(&error)), Outcome::Failed));
-            }
+            return Err(Stop::Failed(chain(&error)));
         }
     }
     Ok(())

@@ -119,7 +119,9 @@ pub async fn make_node(client: &Client, name: &str) -> Node {
     let node = json!({
         "metadata": { "name": name, "labels": { LABEL: "true", "kubernetes.io/os": "linux" } },
         "status": {
-            "allocatable": { "cpu": "4", "memory": "8Gi", "pods": "100" },
+            "allocatable": {
+                "cpu": "8", "memory": "16Gi", "ephemeral-storage": "64Gi", "pods": "100",
+            },
             "conditions": [{ "type": "Ready", "status": "True" }],
         },
     });

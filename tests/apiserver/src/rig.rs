@@ -176,7 +176,8 @@ impl Rig {
         let mut command = operator(&kubeconfig);
         command
             .arg("webhook")
-            .args(["--listen-address", &address.to_string()])
+            .args(["--listen-address", &address.ip().to_string()])
+            .args(["--port", &address.port().to_string()])
             .args(["--health-address", &format!("127.0.0.1:{health}")])
             .args(["--cert-dir", certificates.to_str().unwrap()]);
         let log = self.directory().join("webhook.log");

@@ -211,6 +211,22 @@ pub(super) fn farewell(live: &BTreeMap<Id, Value>, namespace: &str) -> Vec<Step>
     steps.collect()
 }
 
+/// Whether an object is worth to be remembered: it is one that we have made, or may have to take
+/// over from upstream.
+pub(super) fn concerns_us(id: &Id, object: &Value) -> bool {
+    let by_name = match id.kind.as_str() {
+        // It has the name of the SPOD.
+        "DaemonSet" => true,
+        "MutatingWebhookConfiguration" => id.name == "spo-mutating-webhook-configuration",
+        "ValidatingWebhookConfiguration" => id.name == "spo-validating-webhook-configuration",
+        "Service" => matches!(id.name.as_str(), "webhook-service" | "metrics"),
+        "Deployment" | "PodDisruptionBudget" => id.name.starts_with(crate::DEPLOYMENT),
+        "SeccompProfile" => id.name == "log-enricher-trace",
+        _ => false,
+    };
+    by_name || live::is_ours(object)
+}
+
 fn is_of_webhook(id: &Id) -> bool {
     matches!(
         (id.kind.as_str(), id.name.as_str()),

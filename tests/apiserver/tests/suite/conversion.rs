@@ -164,6 +164,7 @@ async fn an_edit_through_the_old_version_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flat_spod_of_release_0_10_and_its_commands_work() {
     let rig = Rig::with_nodes(0).await;
+    rig.deploy();
     converts(&rig).await;
     let kind = "SecurityProfilesOperatorDaemon";
     let spec = json!({
