@@ -73,7 +73,7 @@ pub(crate) enum Error {
     #[error("{} holds no SecurityProfilesOperatorDaemon: give a file with one", path.display())]
     Missing { path: PathBuf },
     #[error("cannot bring the SPOD to the version v1")]
-    Convert(#[source] spo_api::convert::Error),
+    Convert(#[source] Box<spo_api::convert::Error>),
     #[error("spec of the SPOD can not be read")]
     Spec(#[source] serde_json::Error),
     #[error("cannot write to standard output")]
@@ -89,7 +89,7 @@ pub(crate) fn render(arguments: Render) -> Result<(), Error> {
         None => spo_render::default_spod("security-profiles-operator", false),
     };
     let version = format!("{}/v1", spo_api::GROUP);
-    let spod = convert(spod, &version).map_err(Error::Convert)?;
+    let spod = convert(spod, &version).map_err(|error| Error::Convert(Box::new(error)))?;
     let name = spod["metadata"]["name"].as_str().unwrap_or("spod");
     let namespace = arguments
         .namespace
