@@ -11,7 +11,7 @@ pub mod review;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
@@ -96,14 +96,13 @@ struct Shared {
 /// The route of a webhook.
 pub(crate) fn router(webhook: &'static Webhook, cache: Arc<RwLock<Cache>>) -> Router {
     let intake = Intake::new(LIMIT, TOGETHER);
-    let limit = DefaultBodyLimit::max(intake.limit());
     let shared = Shared {
         webhook,
         intake,
         cache,
     };
     Router::new()
-        .route(webhook.path, post(admit).layer(limit))
+        .route(webhook.path, post(admit))
         .with_state(shared)
 }
 

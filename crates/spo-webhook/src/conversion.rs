@@ -5,7 +5,7 @@ mod review;
 pub use review::{Answer, BadReview, review};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
@@ -24,10 +24,7 @@ const TOGETHER: usize = 2 * LIMIT;
 /// The route `/convert`. It needs nothing but itself.
 pub fn conversion_router() -> Router {
     let intake = Intake::new(LIMIT, TOGETHER);
-    let limit = DefaultBodyLimit::max(intake.limit());
-    Router::new()
-        .route(PATH, post(convert).layer(limit))
-        .with_state(intake)
+    Router::new().route(PATH, post(convert)).with_state(intake)
 }
 
 async fn convert(State(intake): State<Intake>, request: Request) -> Response {
