@@ -32,20 +32,20 @@ async fn convert(State(intake): State<Intake>, request: Request) -> Response {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    match http::work(body.bytes.len(), move || review(&body.bytes)).await {
-        Ok(Ok(answer)) => answered(answer),
+    let worked = http::work(body.bytes.len(), move || {
+        let Answer {
+            body: answer,
+            failure,
+        } = review(&body.bytes)?;
+        Ok::<_, BadReview>((body.answer(answer), failure))
+    });
+    match worked.await {
+        Ok(Ok((body, None))) => http::json(body, Outcome("converted")),
+        Ok(Ok((body, Some(failure)))) => {
+            tracing::warn!(error = failure, "cannot convert");
+            http::json(body, Outcome("failed"))
+        }
         Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, chain(&error)),
         Err(refusal) => refusal,
     }
-}
-
-fn answered(answer: Answer) -> Response {
-    let outcome = match answer.failure {
-        None => "converted",
-        Some(failure) => {
-            tracing::warn!(error = failure, "cannot convert");
-            "failed"
-        }
-    };
-    http::json(answer.body, Outcome(outcome))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -28,10 +29,33 @@ pub(crate) struct Intake {
     units: Arc<Semaphore>,
 }
 
-/// A body, and the right to hold it in memory.
+/// A body, and the right to hold as many bytes in memory.
 pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
+    held: OwnedSemaphorePermit,
+}
+
+impl Body {
+    /// Makes an answer out of a question. An answer has about its length, and takes its place until
+    /// it is sent.
+    pub(crate) fn answer(self, body: Vec<u8>) -> Self {
+        Self {
+            bytes: body,
+            held: self.held,
+        }
+    }
+}
+
+/// The bytes that are sent.
+struct Sent {
+    bytes: Vec<u8>,
     _held: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Intake {
@@ -78,7 +102,7 @@ impl Intake {
             }
             bytes.extend_from_slice(&piece);
         }
-        Ok(Body { bytes, _held: held })
+        Ok(Body { bytes, held })
     }
 
     fn too_large(&self) -> Response {
@@ -106,7 +130,11 @@ pub(crate) fn refused(status: StatusCode, text: impl Into<String>) -> Response {
 }
 
 /// An answer in JSON.
-pub(crate) fn json(body: Vec<u8>, outcome: Outcome) -> Response {
+pub(crate) fn json(body: Body, outcome: Outcome) -> Response {
+    let body = Bytes::from_owner(Sent {
+        bytes: body.bytes,
+        _held: body.held,
+    });
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     response.extensions_mut().insert(outcome);
     response

@@ -14,9 +14,15 @@ fn objects(value: &Value) -> Option<usize> {
     Some(value.as_array()?.len())
 }
 
+/// The request as a value. There is none if a part that nobody reads is no JSON: such a part is
+/// skipped without a look at its encoding.
+fn asked(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice(bytes).ok()
+}
+
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(answer) = conversion::review(bytes) {
-        let asked: Value = serde_json::from_slice(bytes).expect("it was read before");
+    let answer = conversion::review(bytes).ok();
+    if let Some((answer, asked)) = answer.zip(asked(bytes)) {
         let said: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
         let (request, response) = (&asked["request"], &said["response"]);
         assert_eq!(request["uid"], response["uid"]);
@@ -51,10 +57,14 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn check_answer(bytes: &[u8], body: Option<Vec<u8>>) {
-    let Some(body) = body else { return };
-    let asked: Value = serde_json::from_slice(bytes).expect("it was read before");
+    let Some((body, asked)) = body.zip(asked(bytes)) else {
+        return;
+    };
     let said: Value = serde_json::from_slice(&body).expect("an answer is JSON");
     assert_eq!(asked["request"]["uid"], said["response"]["uid"]);
     assert_eq!(asked["apiVersion"], said["apiVersion"]);
-    assert_eq!(said["response"]["patch"].is_null(), said["response"]["patchType"].is_null());
+    assert_eq!(
+        said["response"]["patch"].is_null(),
+        said["response"]["patchType"].is_null()
+    );
 }
