@@ -11,7 +11,7 @@ pub mod review;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
@@ -20,7 +20,7 @@ use spo_process::chain::chain;
 use crate::cache::Cache;
 use crate::http::{self, Intake, refused};
 use decision::Decision;
-use review::{Request, review};
+use review::{BadReview, Request, Verb, review};
 
 /// Bytes of a review, as upstream has it.
 const LIMIT: usize = 7 << 20;
@@ -49,11 +49,11 @@ pub enum Decide {
 pub static WEBHOOKS: [Webhook; 4] = [
     Webhook {
         path: "/mutate-v1-pod-binding",
-        decide: Decide::Request(pod_unchanged),
+        decide: Decide::Request(binding),
     },
     Webhook {
         path: "/mutate-v1-pod-recording",
-        decide: Decide::Request(pod_unchanged),
+        decide: Decide::Request(recording),
     },
     Webhook {
         path: "/mutate-v1-exec-metadata",
@@ -65,8 +65,16 @@ pub static WEBHOOKS: [Webhook; 4] = [
     },
 ];
 
-/// The answer of a webhook that has nothing to do.
-fn pod_unchanged(_: &Request) -> Decision {
+/// No profile is bound yet. Of a pod that exists, none ever will be.
+fn binding(request: &Request) -> Decision {
+    match request.operation {
+        Verb::Create | Verb::Delete => Decision::allow("pod unchanged"),
+        Verb::Update | Verb::Connect => Decision::allow("pod update, skipping mutation"),
+    }
+}
+
+/// No recording is started yet.
+fn recording(_: &Request) -> Decision {
     Decision::allow("pod unchanged")
 }
 
@@ -96,14 +104,13 @@ struct Shared {
 /// The route of a webhook.
 pub(crate) fn router(webhook: &'static Webhook, cache: Arc<RwLock<Cache>>) -> Router {
     let intake = Intake::new(LIMIT, TOGETHER);
-    let limit = DefaultBodyLimit::max(intake.limit());
     let shared = Shared {
         webhook,
         intake,
         cache,
     };
     Router::new()
-        .route(webhook.path, post(admit).layer(limit))
+        .route(webhook.path, post(admit))
         .with_state(shared)
 }
 
@@ -118,14 +125,15 @@ async fn admit(State(shared): State<Shared>, request: axum::extract::Request) ->
         Err(refusal) => return refusal,
     };
     let worked = http::work(body.bytes.len(), move || {
-        review(&body.bytes, |request| {
+        let answer = review(&body.bytes, |request| {
             // A reader that panicked has changed nothing.
             let cache = cache.read().unwrap_or_else(PoisonError::into_inner);
             webhook.decide.decide(request, &cache)
-        })
+        })?;
+        Ok::<_, BadReview>((body.answer(answer.body), answer.outcome))
     });
     match worked.await {
-        Ok(Ok(answer)) => http::json(answer.body, answer.outcome),
+        Ok(Ok((body, outcome))) => http::json(body, outcome),
         Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, chain(&error)),
         Err(refusal) => refusal,
     }

@@ -5,7 +5,7 @@ mod review;
 pub use review::{Answer, BadReview, review};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
@@ -24,10 +24,7 @@ const TOGETHER: usize = 2 * LIMIT;
 /// The route `/convert`. It needs nothing but itself.
 pub fn conversion_router() -> Router {
     let intake = Intake::new(LIMIT, TOGETHER);
-    let limit = DefaultBodyLimit::max(intake.limit());
-    Router::new()
-        .route(PATH, post(convert).layer(limit))
-        .with_state(intake)
+    Router::new().route(PATH, post(convert)).with_state(intake)
 }
 
 async fn convert(State(intake): State<Intake>, request: Request) -> Response {
@@ -35,20 +32,20 @@ async fn convert(State(intake): State<Intake>, request: Request) -> Response {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    match http::work(body.bytes.len(), move || review(&body.bytes)).await {
-        Ok(Ok(answer)) => answered(answer),
+    let worked = http::work(body.bytes.len(), move || {
+        let Answer {
+            body: answer,
+            failure,
+        } = review(&body.bytes)?;
+        Ok::<_, BadReview>((body.answer(answer), failure))
+    });
+    match worked.await {
+        Ok(Ok((body, None))) => http::json(body, Outcome("converted")),
+        Ok(Ok((body, Some(failure)))) => {
+            tracing::warn!(error = failure, "cannot convert");
+            http::json(body, Outcome("failed"))
+        }
         Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, chain(&error)),
         Err(refusal) => refusal,
     }
-}
-
-fn answered(answer: Answer) -> Response {
-    let outcome = match answer.failure {
-        None => "converted",
-        Some(failure) => {
-            tracing::warn!(error = failure, "cannot convert");
-            "failed"
-        }
-    };
-    http::json(answer.body, Outcome(outcome))
 }

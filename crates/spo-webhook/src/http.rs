@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -28,10 +29,33 @@ pub(crate) struct Intake {
     units: Arc<Semaphore>,
 }
 
-/// A body, and the right to hold it in memory.
+/// A body, and the right to hold as many bytes in memory.
 pub(crate) struct Body {
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: Vec<u8>,
+    held: OwnedSemaphorePermit,
+}
+
+impl Body {
+    /// Makes an answer out of a question. An answer has about its length, and takes its place until
+    /// it is sent.
+    pub(crate) fn answer(self, body: Vec<u8>) -> Self {
+        Self {
+            bytes: body,
+            held: self.held,
+        }
+    }
+}
+
+/// The bytes that are sent.
+struct Sent {
+    bytes: Vec<u8>,
     _held: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Intake {
@@ -44,11 +68,6 @@ impl Intake {
         }
     }
 
-    /// The most bytes that a body has.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
-
     /// Reads the body of a request; or says what is wrong with it.
     pub(crate) async fn read(&self, request: Request) -> Result<Body, Response> {
         if !is_json(request.headers()) {
@@ -59,28 +78,31 @@ impl Intake {
         if length > self.limit {
             return Err(self.too_large());
         }
-        let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let read = async {
-            let held = Arc::clone(&self.units).acquire_many_owned(units).await;
-            (held, Bytes::from_request(request, &()).await)
+        let read = timeout(BODY, self.collect(request, length));
+        let out_of_time = |_elapsed| {
+            let text = "the body did not come in time";
+            refused(StatusCode::REQUEST_TIMEOUT, text)
         };
-        match timeout(BODY, read).await {
-            Ok((Ok(held), Ok(bytes))) => Ok(Body { bytes, _held: held }),
-            Ok((Ok(_), Err(rejection))) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(self.too_large())
+        read.await.map_err(out_of_time)?
+    }
+
+    /// Collects a body of at most `length` bytes in one piece.
+    async fn collect(&self, request: Request, length: usize) -> Result<Body, Response> {
+        let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let held = Arc::clone(&self.units).acquire_many_owned(units).await;
+        let held = held
+            .map_err(|_closed| refused(StatusCode::SERVICE_UNAVAILABLE, "the server is ending"))?;
+        let mut bytes = Vec::with_capacity(length);
+        let mut pieces = request.into_body().into_data_stream();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece
+                .map_err(|_broken| refused(StatusCode::BAD_REQUEST, "the body can not be read"))?;
+            if bytes.len() + piece.len() > self.limit {
+                return Err(self.too_large());
             }
-            Ok((Ok(_), Err(_broken_off))) => {
-                Err(refused(StatusCode::BAD_REQUEST, "the body can not be read"))
-            }
-            Ok((Err(_closed), _)) => Err(refused(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the server is ending",
-            )),
-            Err(_elapsed) => Err(refused(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body did not come in time",
-            )),
+            bytes.extend_from_slice(&piece);
         }
+        Ok(Body { bytes, held })
     }
 
     fn too_large(&self) -> Response {
@@ -108,7 +130,11 @@ pub(crate) fn refused(status: StatusCode, text: impl Into<String>) -> Response {
 }
 
 /// An answer in JSON.
-pub(crate) fn json(body: Vec<u8>, outcome: Outcome) -> Response {
+pub(crate) fn json(body: Body, outcome: Outcome) -> Response {
+    let body = Bytes::from_owner(Sent {
+        bytes: body.bytes,
+        _held: body.held,
+    });
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     response.extensions_mut().insert(outcome);
     response

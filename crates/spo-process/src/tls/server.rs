@@ -19,7 +19,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, warn};
 
@@ -33,6 +33,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the head of a request may take, and with it how long a connection may be idle. API
 /// servers keep idle connections for 90 s, and send a request again if one was closed meanwhile.
 const HEAD: Duration = Duration::from_secs(60);
+/// How long a connection may last. Whoever sends requests and never reads an answer holds memory of
+/// ours; an API server simply opens another connection.
+const AGE: Duration = Duration::from_secs(300);
 /// How long requests under way may take after shutdown was asked for: an API server waits 30 s at
 /// most, and the tasks of a process have 20 s to end.
 const GRACE: Duration = Duration::from_secs(15);
@@ -78,7 +81,7 @@ pub async fn serve(
                 Ok((stream, _peer)) => (slot, stream),
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
@@ -91,12 +94,8 @@ pub async fn serve(
         });
     }
     drop(listener);
-    let drained = timeout(GRACE, async {
-        while connections.join_next().await.is_some() {}
-    });
-    if drained.await.is_err() {
-        warn!("requests did not end in time");
-    }
+    // Each of them ends within GRACE.
+    while connections.join_next().await.is_some() {}
 }
 
 fn config(
@@ -149,10 +148,18 @@ async fn connection(
     let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(served);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.asked() => {
+        ended = connection.as_mut() => Some(ended),
+        () = shutdown.asked() => None,
+        () = sleep(AGE) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match timeout(GRACE, connection).await {
+                Ok(ended) => ended,
+                Err(_elapsed) => return debug!("a request or its answer took too long"),
+            }
         }
     };
     if let Err(error) = ended {

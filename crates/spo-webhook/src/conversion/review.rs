@@ -282,6 +282,25 @@ mod tests {
     }
 
     #[test]
+    fn old_versions_are_converted() {
+        let old = "security-profiles-operator.x-k8s.io/v1alpha1";
+        let recording = json!({
+            "apiVersion": old,
+            "kind": "ProfileRecording",
+            "metadata": {"name": "r", "namespace": "ns"},
+            "spec": {"recorder": "logs"},
+        });
+        let response = answer(&question(&json!([recording])));
+        let converted = &response["convertedObjects"][0];
+        assert_eq!(converted["apiVersion"], V1);
+        assert_eq!(converted["spec"]["recorder"], "Logs");
+        let mut back: Value = serde_json::from_str(&question(&json!([converted]))).unwrap();
+        back["request"]["desiredAPIVersion"] = json!(old);
+        let back = answer(&back.to_string());
+        assert_eq!(back["convertedObjects"][0]["spec"]["recorder"], "logs");
+    }
+
+    #[test]
     fn one_object_fails_all_and_is_named() {
         let bad = object("bad", "security-profiles-operator.x-k8s.io/v9");
         let response = answer(&question(&json!([

@@ -115,6 +115,11 @@ async fn pods_pass_unchanged_in_both_versions() {
         }
         server.assert_counted(path, "allowed", 2);
     }
+    let mut review = admission_review("v1", "Pod", &json!({"spec": {}}));
+    review["request"]["operation"] = json!("UPDATE");
+    let response = server.ask(PATHS[1], &review).await;
+    let text = "pod update, skipping mutation";
+    assert_eq!(response["status"]["message"], text);
 }
 
 #[tokio::test]

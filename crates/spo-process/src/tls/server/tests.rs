@@ -143,3 +143,22 @@ async fn shutdown_closes_idle_connections() {
     );
     assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or_default(), 0);
 }
+
+/// The time is the runtime's, and jumps.
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let (address, sender, _tasks) = served(MinVersion::Tls12).await;
+    let (trusted, identity) = made();
+    sender.send_replace(Some(identity));
+    let mut stream = connect(address, trusted.cert.der(), BOTH, &[])
+        .await
+        .unwrap();
+    ask(&mut stream).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    tokio::time::pause();
+    let wait = tokio::time::Instant::now();
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or_default(), 0);
+    assert!(wait.elapsed() <= HANDSHAKE + Duration::from_secs(1));
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or_default(), 0);
+    assert!(wait.elapsed() <= HEAD + Duration::from_secs(1));
+}
