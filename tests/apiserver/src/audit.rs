@@ -1,5 +1,6 @@
 //! Who has written what, as the API server's audit log tells.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use crate::env;
 use crate::wait::{self, SOON};
 
-/// A request that writes, leases left out.
+/// A request that writes, leases left out: they are renewed all the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// The user; of our own accounts the name only.
@@ -96,16 +97,74 @@ struct User {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ObjectRef {
+    api_group: Option<String>,
     resource: String,
     subresource: Option<String>,
     name: Option<String>,
+    namespace: Option<String>,
+}
+
+impl ObjectRef {
+    fn resource(&self) -> String {
+        match &self.subresource {
+            Some(subresource) => format!("{}/{subresource}", self.resource),
+            None => self.resource.clone(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct ResponseStatus {
     code: u16,
 }
+
+/// A request of one of our accounts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Request {
+    /// The name of the account.
+    pub account: String,
+    /// `get`, `list`, `create`, …
+    pub verb: String,
+    /// The API group.
+    pub group: String,
+    /// The plural, with the subresource.
+    pub resource: String,
+    /// The object's name; empty for a collection.
+    pub name: String,
+    /// The namespace; empty for what has none.
+    pub namespace: String,
+    /// Whether it made the object: an apply of something that was not there.
+    pub created: bool,
+}
+
+/// Every request that our accounts have made since the API server started, and that was granted.
+pub fn requests() -> BTreeSet<Request> {
+    let text = std::fs::read_to_string(env::audit_log()).unwrap_or_default();
+    text.lines().filter_map(request).collect()
+}
+
+fn request(line: &str) -> Option<Request> {
+    let event: Event = serde_json::from_str(line).ok()?;
+    let account = event.user.username.strip_prefix(ACCOUNTS)?.to_owned();
+    let code = event.response_status.map_or(0, |status| status.code);
+    if code == 403 {
+        return None;
+    }
+    let object = event.object_ref?;
+    Some(Request {
+        account,
+        verb: event.verb,
+        group: object.api_group.clone().unwrap_or_default(),
+        resource: object.resource(),
+        name: object.name.unwrap_or_default(),
+        namespace: object.namespace.unwrap_or_default(),
+        created: code == 201,
+    })
+}
+
+const ACCOUNTS: &str = "system:serviceaccount:security-profiles-operator:";
 
 fn parse(line: &str) -> Option<Write> {
     let Event {
@@ -114,22 +173,16 @@ fn parse(line: &str) -> Option<Write> {
         object_ref,
         response_status,
     } = serde_json::from_str(line).ok()?;
-    let ObjectRef {
-        resource,
-        subresource,
-        name,
-    } = object_ref?;
-    let account = user
-        .username
-        .strip_prefix("system:serviceaccount:security-profiles-operator:");
+    let object = object_ref?;
+    if matches!(verb.as_str(), "get" | "list" | "watch") || object.resource == "leases" {
+        return None;
+    }
+    let account = user.username.strip_prefix(ACCOUNTS);
     Some(Write {
         user: account.unwrap_or(&user.username).to_owned(),
         verb,
-        resource: match subresource {
-            Some(subresource) => format!("{resource}/{subresource}"),
-            None => resource,
-        },
-        name: name.unwrap_or_default(),
+        resource: object.resource(),
+        name: object.name.unwrap_or_default(),
         code: response_status
             .map(|status| status.code)
             .unwrap_or_default(),

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::cluster::{self, DEFAULT, LEASE, NAMESPACE};
 use crate::process::Process;
 use crate::wait::{SOON, eventually};
-use crate::{env, files, metrics, profile, service};
+use crate::{audit, env, files, metrics, profile, service};
 
 /// One rig at a time.
 static ONE: Mutex<()> = Mutex::const_new(());
@@ -223,6 +223,11 @@ impl Rig {
             }
         })
         .await
+    }
+
+    /// Waits until nobody writes: a manager that has just started makes a SPOD and certificates.
+    pub async fn quiet(&self) {
+        audit::mark().settled(Duration::from_secs(1)).await;
     }
 
     /// Makes a node without a daemon.

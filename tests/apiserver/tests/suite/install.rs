@@ -15,6 +15,7 @@ use spo_test_apiserver::{audit, env, files, metrics, profile};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_is_installed_on_every_node_and_its_status_says_so() {
     let rig = Rig::with_nodes(3).await;
+    rig.quiet().await;
     let (before, mark) = (metrics::writes(&rig.client).await, audit::mark());
     rig.create(&profile::allowing("web", &["read", "write", "exit_group"]))
         .await;

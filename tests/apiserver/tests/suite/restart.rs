@@ -58,7 +58,8 @@ async fn restarts_write_nothing_where_nothing_has_changed() {
     let writes = mark.settled(QUIET * 3).await;
     let writes: Vec<_> = writes
         .into_iter()
-        .filter(|w| w.resource != "serviceaccounts/token")
+        // The harness makes tokens, and points a Service at the new manager.
+        .filter(|write| write.user != "admin")
         .collect();
     assert!(
         writes.is_empty(),

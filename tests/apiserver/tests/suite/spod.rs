@@ -181,6 +181,7 @@ async fn what_others_change_or_delete_is_put_back_and_then_nothing_is_written() 
         state(spod) == Some(SpodState::Running)
     })
     .await;
+    rig.quiet().await;
     let mark = audit::mark();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let writes = mark.writes_by("security-profiles-operator");
