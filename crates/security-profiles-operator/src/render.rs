@@ -28,14 +28,11 @@ pub(crate) struct Render {
     namespace: Option<String>,
 
     /// The image that the Deployment of the manager runs.
-    #[arg(
-        long,
-        default_value = "gcr.io/k8s-staging-sp-operator/security-profiles-operator:latest"
-    )]
+    #[arg(long, default_value = "localhost/security-profiles-operator:latest")]
     image: String,
 
     /// How that Deployment pulls it.
-    #[arg(long, default_value = "Always")]
+    #[arg(long, default_value = "IfNotPresent")]
     image_pull_policy: String,
 
     /// Who makes the certificates: `auto` is the manager, on OpenShift its service CA.
