@@ -50,11 +50,41 @@ stop() {
   rm -f "$run/pid/$name"
 }
 
+# An address of this machine that is not loopback: Services may not lead there.
+host_address() { ip -4 -oneline address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }'; }
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'
+}
+
+# lead SERVICE ADDRESS PORT [NAME]: makes a Service of the operator lead to a port of this machine.
+lead() {
+  "$KUBECTL" apply -f - >/dev/null <<YAML
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: local-$1
+  namespace: $operator_namespace
+  labels: {kubernetes.io/service-name: $1}
+addressType: IPv4
+ports: [{name: "${4:-}", port: $3, protocol: TCP}]
+endpoints: [{addresses: ["$2"], conditions: {ready: true}}]
+YAML
+}
+
+# start_manager: as a process, which also serves conversion if the API server can reach it. In a
+# cluster of somebody else it can not.
 start_manager() {
+  local address=127.0.0.1 port
+  port=$(free_port)
+  if [[ -z ${own_cluster:-} ]]; then
+    address=$(host_address)
+    lead conversion-service "$address" "$port" https
+  fi
   kubeconfig_for "$run/manager.kubeconfig" security-profiles-operator
   start manager env KUBECONFIG="$run/manager.kubeconfig" \
     OPERATOR_NAMESPACE="$operator_namespace" POD_NAME=manager-0 \
-    "$(operator_binary)" manager --health-address 127.0.0.1:0
+    "$(operator_binary)" manager --health-address 127.0.0.1:0 --conversion-address "$address:$port"
 }
 
 # start_node NODE [METRICS_PORT]: a Node object, a folder as the node's file system, and a daemon.

@@ -132,8 +132,18 @@ impl Rig {
         self.start_manager_with(name, &kubeconfig).await;
     }
 
+    /// Starts a manager with more arguments.
+    pub async fn start_manager_with_args(&mut self, name: &str, more: &[&str]) {
+        let kubeconfig = self.manager_kubeconfig(name).await;
+        self.launch_manager(name, &kubeconfig, more).await;
+    }
+
     /// Starts a manager with a kubeconfig. The last one to be started serves conversion.
     pub async fn start_manager_with(&mut self, name: &str, kubeconfig: &Path) {
+        self.launch_manager(name, kubeconfig, &[]).await;
+    }
+
+    async fn launch_manager(&mut self, name: &str, kubeconfig: &Path, more: &[&str]) {
         let conversion = (service::host(), service::free_port());
         service::lead(
             &self.client,
@@ -149,7 +159,8 @@ impl Rig {
             .args([
                 "--conversion-address",
                 &SocketAddr::from(conversion).to_string(),
-            ]);
+            ])
+            .args(more);
         let log = self.directory().join(format!("{name}.log"));
         self.managers
             .insert(name.to_owned(), Process::start(name, &mut command, &log));

@@ -156,11 +156,7 @@ pub(super) struct Inputs<'a> {
 
 /// The objects to write, in order.
 pub(super) fn objects(inputs: &Inputs<'_>) -> Vec<Step> {
-    let Meaning::Objects {
-        rendered,
-        effective,
-    } = inputs.meaning
-    else {
+    let Meaning::Objects { rendered, .. } = inputs.meaning else {
         return Vec::new();
     };
     let namespace = &inputs.spod.namespace;
@@ -185,30 +181,43 @@ pub(super) fn objects(inputs: &Inputs<'_>) -> Vec<Step> {
         }
         wanted.push(id);
     }
-    let webhook = effective.spec.webhook.clone().unwrap_or_default();
     for (id, found) in inputs.live {
-        // Who deploys the webhooks by hand decides about them, also about the ones we have made.
-        let by_hand = webhook.static_config && is_of_webhook(id);
-        if live::is_ours(found) && !wanted.contains(id) && !by_hand {
-            steps.extend(target(id, namespace).map(|target| Step::Delete {
-                target,
-                uid: found["metadata"]["uid"].as_str().map(str::to_owned),
-            }));
+        if live::is_ours(found) && !wanted.contains(id) && goes_by_itself(id) {
+            steps.extend(delete(id, found, namespace));
         }
     }
     steps
 }
 
-/// Deletes what no SPOD asks for any more and nothing else takes along: what has no namespace.
+/// Whether an object is deleted when it is not rendered any more.
+///
+/// The rest is rendered as long as there is a SPOD, which owns it; but for the webhooks: who deploys
+/// them by hand decides about them, also about the ones that we have made.
+fn goes_by_itself(id: &Id) -> bool {
+    matches!(
+        id.kind.as_str(),
+        "Issuer" | "Certificate" | "SeccompProfile"
+    )
+}
+
+/// Deletes what no SPOD asks for any more and no owner in a namespace takes along.
 pub(super) fn farewell(live: &BTreeMap<Id, Value>, namespace: &str) -> Vec<Step> {
     let ours = live.iter().filter(|(_, found)| live::is_ours(found));
-    let steps = ours.filter_map(|(id, found)| {
-        Some(Step::Delete {
-            target: target(id, namespace)?,
-            uid: found["metadata"]["uid"].as_str().map(str::to_owned),
-        })
+    let cluster_scoped = ours.filter(|(id, _)| {
+        KINDS
+            .iter()
+            .any(|kind| kind.kind == id.kind && !kind.namespaced)
     });
-    steps.collect()
+    cluster_scoped
+        .filter_map(|(id, found)| delete(id, found, namespace))
+        .collect()
+}
+
+fn delete(id: &Id, found: &Value, namespace: &str) -> Option<Step> {
+    Some(Step::Delete {
+        target: target(id, namespace)?,
+        uid: found["metadata"]["uid"].as_str().map(str::to_owned),
+    })
 }
 
 /// Whether an object is worth to be remembered: it is one that we have made, or may have to take
@@ -225,17 +234,6 @@ pub(super) fn concerns_us(id: &Id, object: &Value) -> bool {
         _ => false,
     };
     by_name || live::is_ours(object)
-}
-
-fn is_of_webhook(id: &Id) -> bool {
-    matches!(
-        (id.kind.as_str(), id.name.as_str()),
-        (
-            "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
-            _
-        ) | ("Deployment" | "PodDisruptionBudget", _)
-            | ("Service", "webhook-service")
-    )
 }
 
 fn target(id: &Id, namespace: &str) -> Option<Target> {

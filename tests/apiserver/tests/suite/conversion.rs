@@ -268,43 +268,113 @@ async fn a_list_of_many_old_objects_converts_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_old_release_has_stored_is_migrated_once() {
     let mut rig = Rig::empty().await;
-    let name = "profilebindings.security-profiles-operator.x-k8s.io";
     let crds: Api<CustomResourceDefinition> = Api::all(rig.client.clone());
-    // The cluster of an old release: it stores v1alpha1, and has no conversion webhook of ours.
-    store_in(&crds, name, "v1alpha1").await;
-    let kind = "ProfileBinding";
-    let old = namespaced(&rig, DEFAULT, kind, "v1alpha1");
-    let spec = json!({
+    let binding = json!({
         "image": "nginx:1.19.1",
         "profileRef": { "kind": "SeccompProfile", "name": "p" },
     });
-    create(&old, &object(kind, "v1alpha1", "stored-long-ago", spec)).await;
-    store_in(&crds, name, "v1").await;
-    let stored = || async {
-        let status = crds.get(name).await.unwrap().status.unwrap();
+    let recording = json!({ "kind": "SeccompProfile", "recorder": "logs", "podSelector": {} });
+    // kind, old version, namespace, spec
+    let kinds = [
+        ("AppArmorProfile", "v1alpha1", None, json!({})),
+        ("ProfileBinding", "v1alpha1", Some(DEFAULT), binding),
+        ("ProfileRecording", "v1alpha1", Some(DEFAULT), recording),
+        (
+            "RawSelinuxProfile",
+            "v1alpha2",
+            None,
+            json!({ "policy": "(allow process process (tcp_socket (listen)))" }),
+        ),
+        (
+            "SeccompProfile",
+            "v1beta1",
+            None,
+            json!({ "defaultAction": "SCMP_ACT_LOG" }),
+        ),
+        (
+            "SecurityProfileNodeStatus",
+            "v1alpha1",
+            None,
+            json!({ "nodeName": "nowhere" }),
+        ),
+        (
+            "SecurityProfilesOperatorDaemon",
+            "v1alpha1",
+            Some(NAMESPACE),
+            json!({ "verbosity": 1 }),
+        ),
+        ("SelinuxProfile", "v1alpha2", None, json!({})),
+    ];
+    let definition = |kind: &str| format!("{}.{GROUP}", plural(kind));
+    let api = |kind: &str, version: &str, namespace: Option<&str>| match namespace {
+        Some(namespace) => namespaced(&rig, namespace, kind, version),
+        None => cluster(&rig, kind, version),
+    };
+    // The cluster of an old release: it stores old versions, and has no conversion webhook of ours.
+    for (kind, version, ..) in &kinds {
+        store_in(&crds, &definition(kind), version).await;
+    }
+    act().await;
+    for (kind, version, namespace, spec) in &kinds {
+        let old = object(kind, version, "stored-long-ago", spec.clone());
+        create(&api(kind, version, *namespace), &old).await;
+    }
+    for (kind, ..) in &kinds {
+        store_in(&crds, &definition(kind), "v1").await;
+    }
+    act().await;
+    let stored = async |kind: &str| {
+        let status = crds.get(&definition(kind)).await.unwrap().status.unwrap();
         status.stored_versions.unwrap_or_default()
     };
-    assert!(
-        stored().await.contains(&"v1alpha1".to_owned()),
-        "{:?}",
-        stored().await
-    );
+    for (kind, version, ..) in &kinds {
+        let versions = stored(kind).await;
+        assert!(
+            versions.contains(&(*version).to_owned()),
+            "{kind}: {versions:?}"
+        );
+    }
 
-    rig.start_manager("manager-0").await;
-    eventually(SOON, "only v1 is stored", async || {
-        let versions = stored().await;
-        if versions == ["v1"] {
-            Ok(())
-        } else {
-            Err(format!("{versions:?}"))
+    let kubeconfig = rig.manager_kubeconfig("manager-0").await;
+    rig.start_manager_with("manager-0", &kubeconfig).await;
+    let api = |kind: &str, version: &str, namespace: Option<&str>| match namespace {
+        Some(namespace) => namespaced(&rig, namespace, kind, version),
+        None => cluster(&rig, kind, version),
+    };
+    for (kind, ..) in &kinds {
+        eventually(SOON, &format!("only v1 of {kind} is stored"), async || {
+            let versions = stored(kind).await;
+            if versions == ["v1"] {
+                Ok(())
+            } else {
+                Err(format!("{versions:?}"))
+            }
+        })
+        .await;
+    }
+    for (kind, _, namespace, spec) in &kinds {
+        if *kind == "SecurityProfileNodeStatus" {
+            // There is no such node, so that it is gone already or will be.
+            continue;
         }
-    })
-    .await;
-    let found = namespaced(&rig, DEFAULT, kind, "v1")
-        .get("stored-long-ago")
-        .await
-        .unwrap();
-    assert_eq!(found.data["spec"]["image"], "nginx:1.19.1");
+        let found = api(kind, "v1", *namespace)
+            .get("stored-long-ago")
+            .await
+            .unwrap();
+        for (field, value) in spec.as_object().unwrap() {
+            let expected = if value == "logs" {
+                &json!("Logs")
+            } else {
+                value
+            };
+            assert_eq!(&found.data["spec"][field], expected, "{kind}");
+        }
+    }
+}
+
+/// The API server takes a moment to act on a definition.
+async fn act() {
+    tokio::time::sleep(Duration::from_secs(2)).await;
 }
 
 /// Changes the version in which a kind is stored, without conversion: as an old release has it.
@@ -327,6 +397,4 @@ async fn store_in(crds: &Api<CustomResourceDefinition>, name: &str, version: &st
     crds.patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await
         .unwrap();
-    // The API server takes a moment to act on a definition.
-    tokio::time::sleep(Duration::from_secs(2)).await;
 }

@@ -24,6 +24,7 @@ mod name;
 mod nodes;
 mod obstacle;
 mod outage;
+mod provider;
 mod rbac;
 mod restart;
 mod restrictions;
