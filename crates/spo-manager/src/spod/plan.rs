@@ -406,3 +406,6 @@ fn spod_target(spod: &Spod) -> Target {
         name: spod.name.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;
