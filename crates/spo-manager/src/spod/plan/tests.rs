@@ -1,3 +1,5 @@
+//! Plans over small clusters, one decision a test.
+
 use super::*;
 use serde_json::json;
 use spo_api::spod::SecurityProfilesOperatorDaemonSpec;
