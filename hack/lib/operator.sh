@@ -50,8 +50,12 @@ stop() {
   rm -f "$run/pid/$name"
 }
 
-# An address of this machine that is not loopback: Services may not lead there.
-host_address() { ip -4 -oneline address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }'; }
+# An address of this machine that is not loopback: Services may not lead there. Nothing is sent; the
+# kernel only chooses the address that it would be sent from.
+host_address() {
+  python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("198.51.100.1", 9)); print(s.getsockname()[0])'
+}
 
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'
