@@ -28,6 +28,8 @@ const UNUSED: &[(&str, &str, &str, &str, &str)] = &[(
 const IMPLIED: &[(&str, &str)] = &[
     // OwnerReferencesPermissionEnforcement looks at it when an owner reference is written.
     ("/finalizers", "update"),
+    // OpenShift looks at it when a pod is created.
+    ("securitycontextconstraints", "use"),
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
