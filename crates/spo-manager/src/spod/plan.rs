@@ -227,6 +227,31 @@ pub(super) fn concerns_us(id: &Id, object: &Value) -> bool {
     by_name || live::is_ours(object)
 }
 
+/// Whether `step` must not be done as `refused` was refused: it is the same object; or it would make
+/// the API server call webhooks whose server nobody runs.
+pub(super) fn depends(step: &Step, refused: &Step) -> bool {
+    let id = |step: &Step| match step {
+        Step::Create { target, .. }
+        | Step::Patch { target, .. }
+        | Step::Apply { target, .. }
+        | Step::Delete { target, .. } => Some(Id {
+            kind: target.resource.kind.clone(),
+            name: target.name.clone(),
+        }),
+        Step::DeleteAll { .. } | Step::Publish(_) => None,
+    };
+    let (Some(of), Some(on)) = (id(step), id(refused)) else {
+        return false;
+    };
+    let calls = of.kind.ends_with("WebhookConfiguration") && matches!(step, Step::Apply { .. });
+    let serves = match on.kind.as_str() {
+        "Issuer" | "Certificate" => true,
+        "Deployment" | "Service" => is_of_webhook(&on),
+        _ => false,
+    };
+    of == on || (calls && serves)
+}
+
 fn is_of_webhook(id: &Id) -> bool {
     matches!(
         (id.kind.as_str(), id.name.as_str()),
@@ -257,13 +282,13 @@ pub(super) fn status(inputs: &Inputs<'_>, failure: Option<&str>) -> Vec<Step> {
             state: SpodState::Error,
             message: why.clone(),
         },
-        (Meaning::Waiting(what), _) => Verdict {
-            state: SpodState::Pending,
-            message: what.clone(),
-        },
         (_, Some(failure)) => Verdict {
             state: SpodState::Error,
             message: failure.to_owned(),
+        },
+        (Meaning::Waiting(what), None) => Verdict {
+            state: SpodState::Pending,
+            message: what.clone(),
         },
         (Meaning::Objects { rendered, .. }, None) => {
             let find = |kind: &str, name: &str| {
