@@ -6,8 +6,10 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DynamicObject;
 use kube::{Api, Client};
+use spo_process::chain::chain;
 use tracing::debug;
 
+use crate::reach;
 use crate::step::{Part, Step, Target};
 
 /// A write that takes longer has failed.
@@ -43,6 +45,8 @@ pub enum Cause {
     AlreadyExists,
     /// The object has changed since it was read.
     Conflict,
+    /// There was no answer.
+    Unreachable,
     /// Anything else.
     Other,
 }
@@ -50,6 +54,9 @@ pub enum Cause {
 impl Error {
     /// What the caller can act on.
     pub fn cause(&self) -> Cause {
+        if reach::is_unreachable(self) {
+            return Cause::Unreachable;
+        }
         let Error::Write {
             source: kube::Error::Api(status),
             ..
@@ -64,6 +71,23 @@ impl Error {
             _ => Cause::Other,
         }
     }
+}
+
+/// An error with its sources; and what to do, where the account lacks a permission.
+pub fn advise(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = chain(error);
+    if !is_forbidden(&text) {
+        return text;
+    }
+    format!(
+        "{text}: apply the roles that this version ships with (deploy/base), it is tried again on its \
+         own"
+    )
+}
+
+/// Quotas and policies forbid, too; only the authorizer speaks of the user.
+fn is_forbidden(text: &str) -> bool {
+    text.contains(" is forbidden: User ")
 }
 
 /// Does one write. Answers with the object as it is now, if the API server sent it.

@@ -10,9 +10,12 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client, core::ObjectMeta};
-use tracing::{info, warn};
-
+use spo_process::chain::chain;
+use spo_process::news::News;
 use spo_process::tasks::Shutdown;
+use tracing::{debug, info, warn};
+
+use crate::reach;
 
 /// A holder that has not renewed for this long has lost the lease.
 const DURATION: Duration = Duration::from_secs(15);
@@ -70,14 +73,17 @@ impl Candidate {
     /// Waits until the lease is ours. `false` if shutdown came first.
     pub async fn acquire(&self, shutdown: &mut Shutdown) -> bool {
         let mut watch = Unchanged::default();
+        let mut news = News::default();
         loop {
             match self.attempt(&mut watch).await {
                 Ok(true) => {
                     info!(lease = %self.name, identity = %self.identity, "became leader");
                     return true;
                 }
-                Ok(false) => {}
-                Err(error) => warn!(lease = %self.name, %error, "cannot read or take the lease"),
+                Ok(false) => {
+                    news.works();
+                }
+                Err(error) => self.tell(&mut news, &error, "cannot read or take the lease"),
             }
             tokio::select! {
                 () = shutdown.asked() => return false,
@@ -89,14 +95,20 @@ impl Candidate {
     /// Keeps the lease. Ends when it is lost: the caller must stop to act.
     pub async fn keep(&self) {
         let mut watch = Unchanged::default();
+        let mut news = News::default();
         let mut renewed = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(PERIOD).await;
             match tokio::time::timeout(PERIOD, self.attempt(&mut watch)).await {
-                Ok(Ok(true)) => renewed = tokio::time::Instant::now(),
+                Ok(Ok(true)) => {
+                    renewed = tokio::time::Instant::now();
+                    news.works();
+                }
                 Ok(Ok(false)) => return warn!(lease = %self.name, "another process took the lease"),
-                Ok(Err(error)) => warn!(lease = %self.name, %error, "cannot renew the lease"),
-                Err(_elapsed) => warn!(lease = %self.name, "no answer to the renewal of the lease"),
+                Ok(Err(error)) => self.tell(&mut news, &error, "cannot renew the lease"),
+                Err(_elapsed) => {
+                    debug!(lease = %self.name, "no answer to the renewal of the lease in time");
+                }
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
                 return warn!(lease = %self.name, "could not renew the lease in time");
@@ -104,8 +116,18 @@ impl Candidate {
         }
     }
 
+    /// Tells of a failure once.
+    fn tell(&self, news: &mut News, error: &kube::Error, what: &str) {
+        if reach::is_unreachable(error) {
+            reach::lost(error);
+        } else if news.failed(&chain(error)) {
+            warn!(lease = %self.name, error = %chain(error), "{what}");
+        }
+    }
+
     async fn attempt(&self, watch: &mut Unchanged) -> Result<bool, kube::Error> {
         let lease = self.api.get_opt(&self.name).await?;
+        reach::answered();
         let version = lease
             .as_ref()
             .and_then(|lease| lease.metadata.resource_version.clone());

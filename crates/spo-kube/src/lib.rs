@@ -10,6 +10,7 @@ pub mod event;
 pub mod execute;
 pub mod lease;
 pub mod queue;
+pub mod reach;
 pub mod step;
 pub mod table;
 pub mod watch;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 /// First wait after a failure; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Also how long it takes at most until a permission that was given is used.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// What became of a reconcile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

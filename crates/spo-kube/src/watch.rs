@@ -8,7 +8,11 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use tracing::warn;
+use spo_process::chain::chain;
+use spo_process::news::News;
+use tracing::{debug, info, warn};
+
+use crate::reach;
 
 /// Objects listed at once: bounds what a listing holds in memory.
 const PAGE: u32 = 100;
@@ -68,19 +72,41 @@ where
     told(light, kind)
 }
 
-/// Events without the failures, which are logged.
+/// Events without the failures, which are logged: each once, until the watch works again.
 fn told<T: Send>(
     events: impl Stream<Item = watcher::Result<T>> + Send,
     kind: String,
 ) -> impl Stream<Item = T> + Send {
+    let mut news = News::default();
     events.filter_map(move |event| {
         let event = match event {
-            Ok(event) => Some(event),
+            Ok(event) => {
+                reach::answered();
+                if news.works() {
+                    info!(%kind, "the watch works again");
+                }
+                Some(event)
+            }
             Err(error) => {
-                warn!(kind = %kind, error = %spo_process::chain::chain(&error), "watch failed");
+                tell(&mut news, &kind, &error);
                 None
             }
         };
         std::future::ready(event)
     })
+}
+
+fn tell(news: &mut News, kind: &str, error: &watcher::Error) {
+    let text = chain(error);
+    // Routine: the watch has fallen behind, and lists again.
+    let is_behind = matches!(error, watcher::Error::WatchError(status) if status.code == 410);
+    if is_behind {
+        debug!(%kind, error = text, "the watch starts over");
+    } else if reach::is_unreachable(error) {
+        reach::lost(error);
+    } else if news.failed(&text) {
+        warn!(%kind, error = text, "cannot watch: trying again");
+    } else {
+        debug!(%kind, error = text, "still cannot watch");
+    }
 }

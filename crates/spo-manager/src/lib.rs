@@ -17,11 +17,12 @@ mod trust;
 
 use std::net::SocketAddr;
 
+use kube::Client;
 use spo_kube::lease::Candidate;
 use spo_process::admin::{self, Readiness};
-use spo_process::tasks::{Ended, Tasks};
+use spo_process::tasks::{Ended, Shutdown, Tasks};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 pub use platform::Provider;
 pub use spo_render::facts::EnabledByEnv;
@@ -72,7 +73,8 @@ pub enum Error {
     Admin(#[from] admin::Error),
 }
 
-/// Runs the manager until it is told to end, or until it is not the leader any more.
+/// Runs the manager until it is told to end. One that loses the lease waits for it again: it still
+/// serves conversion.
 pub async fn run_manager(config: Config) -> Result<Ended, Error> {
     info!("starting component: security-profiles-operator");
     let client = spo_kube::client::connect().await?;
@@ -99,49 +101,52 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
     );
     let mut shutdown = tasks.shutdown();
     tasks.spawn("lead", async move {
-        if !candidate.acquire(&mut shutdown).await {
-            return;
-        }
-        let (bundle, trusted) = watch::channel(None);
-        let trust = trust::Context {
-            client: client.clone(),
-            namespace: config.namespace.clone(),
-            provider: config.settings.provider,
-            bundle,
-        };
-        let seccomp = seccomp::Context {
-            client: client.clone(),
-            namespace: config.namespace.clone(),
-            spod: config.spod_name.clone(),
-        };
-        let spod = spod::Context {
-            client,
-            namespace: config.namespace,
-            spod: config.spod_name,
-            settings: config.settings,
-            bundle: trusted,
-        };
-        let work = async {
-            tokio::join!(
-                trust::run(trust, shutdown.clone()),
-                async {
-                    if config.jobs.node_status {
-                        seccomp::run(seccomp, shutdown.clone()).await;
-                    }
-                },
-                async {
-                    if config.jobs.spod {
-                        spod::run(spod, shutdown.clone()).await;
-                    }
-                },
-            )
-        };
-        tokio::select! {
-            // The lease is lost: nothing goes on.
-            () = candidate.keep() => {}
-            // Shutdown: the work has ended, so that another manager may start.
-            _ = work => candidate.release().await,
+        while candidate.acquire(&mut shutdown).await {
+            tokio::select! {
+                // Nothing goes on: what works is dropped, with every request that it waits for.
+                () = candidate.keep() => {
+                    warn!("not the leader any more: nothing is written until this one leads again");
+                }
+                // Shutdown: the work has ended, so that another manager may start.
+                () = work(&client, &config, &shutdown) => return candidate.release().await,
+            }
         }
     });
     Ok(tasks.run().await)
+}
+
+/// What the leader does, until shutdown.
+async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
+    let (trusted, trust) = watch::channel(trust::Trust::default());
+    let trusting = trust::Context {
+        client: client.clone(),
+        namespace: config.namespace.clone(),
+        provider: config.settings.provider,
+        trust: trusted,
+    };
+    let seccomp = seccomp::Context {
+        client: client.clone(),
+        namespace: config.namespace.clone(),
+        spod: config.spod_name.clone(),
+    };
+    let spod = spod::Context {
+        client: client.clone(),
+        namespace: config.namespace.clone(),
+        spod: config.spod_name.clone(),
+        settings: config.settings.clone(),
+        trust,
+    };
+    tokio::join!(
+        trust::run(trusting, shutdown.clone()),
+        async {
+            if config.jobs.node_status {
+                seccomp::run(seccomp, shutdown.clone()).await;
+            }
+        },
+        async {
+            if config.jobs.spod {
+                spod::run(spod, shutdown.clone()).await;
+            }
+        },
+    );
 }

@@ -5,6 +5,7 @@
 //! `state.rs` decide; [`reconcile`] writes.
 
 mod live;
+mod pace;
 mod plan;
 mod state;
 
@@ -23,19 +24,23 @@ use spo_api::meta::{APP, LABEL_APP};
 use spo_api::spod::effective::effective;
 use spo_api::spod::{SecurityProfilesOperatorDaemon, SecurityProfilesOperatorDaemonSpec};
 use spo_kube::controller::Reconcile;
-use spo_kube::execute::{Cause, execute};
+use spo_kube::execute::{Cause, advise, execute};
 use spo_kube::queue::Outcome;
+use spo_kube::reach;
 use spo_kube::step::Step;
 use spo_kube::table::Table;
 use spo_kube::watch::watch_dynamic;
 use spo_process::chain::chain;
+use spo_process::news::News;
 use spo_process::tasks::Shutdown;
 use spo_render::Rendered;
 use spo_render::facts::{Certificates, ClusterOwner, EnabledByEnv, Facts, Offers, Owner};
 use tokio::sync::watch;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::platform::{self, Platform, Provider};
+use crate::trust::Trust;
+use pace::Pace;
 use plan::{Id, Inputs, KINDS, Meaning, Spod};
 
 /// What comes together is looked at once: a roll-out is many small changes.
@@ -48,8 +53,8 @@ pub(crate) struct Context {
     pub(crate) namespace: String,
     pub(crate) spod: String,
     pub(crate) settings: Settings,
-    /// Whom the clients of the webhooks have to trust, if we make the certificates.
-    pub(crate) bundle: watch::Receiver<Option<String>>,
+    /// How far the certificates are, if we make them.
+    pub(crate) trust: watch::Receiver<Trust>,
 }
 
 /// What the manager's own flags and environment say about the objects.
@@ -79,7 +84,8 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
             .map(|kind| (kind.kind, Table::default()))
             .collect(),
         surroundings: None,
-        failed: BTreeMap::new(),
+        news: BTreeMap::new(),
+        pace: Pace::default(),
         started: false,
         looked: false,
     };
@@ -89,7 +95,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
 enum Event {
     Spod(watcher::Event<DynamicObject>),
     Live(&'static str, watcher::Event<DynamicObject>),
-    Bundle,
+    Trust,
 }
 
 fn events(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
@@ -100,9 +106,9 @@ fn events(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
     let api = Api::namespaced_with(client.clone(), namespace, &spods);
     let mut all = vec![
         watch_dynamic(api, &spods, "").map(Event::Spod).boxed(),
-        futures::stream::unfold(context.bundle.clone(), |mut bundle| async {
-            bundle.changed().await.ok()?;
-            Some((Event::Bundle, bundle))
+        futures::stream::unfold(context.trust.clone(), |mut trust| async {
+            trust.changed().await.ok()?;
+            Some((Event::Trust, trust))
         })
         .boxed(),
     ];
@@ -130,8 +136,10 @@ struct Controller {
     spods: Table<String, Value>,
     live: BTreeMap<&'static str, Table<Id, Value>>,
     surroundings: Option<(Instant, Surroundings)>,
-    /// What went wrong the last time, by SPOD: the same again is not news.
-    failed: BTreeMap<String, String>,
+    /// What went wrong, by SPOD.
+    news: BTreeMap<String, News>,
+    /// How soon others' changes are undone.
+    pace: Pace,
     /// Whether the watches are complete.
     started: bool,
     /// Whether our SPOD has been looked for, and made if there was none.
@@ -149,6 +157,10 @@ struct Surroundings {
 /// What a piece of work brings back.
 struct Done {
     ended: Result<Outcome, Stop>,
+    /// The objects that were written.
+    written: Vec<String>,
+    /// The SPOD as it is after its status was written.
+    spod: Option<Value>,
     surroundings: Option<Surroundings>,
 }
 
@@ -171,9 +183,18 @@ impl Reconcile for Controller {
                 for change in changes {
                     use spo_kube::table::Change;
                     match change {
-                        Change::Set(name, _) | Change::Gone(name, _) => {
-                            keys.push((name, Duration::ZERO))
+                        Change::Set(name, before) => {
+                            let generation = |spod: &Value| spod["metadata"]["generation"].clone();
+                            let now = self.spods.get(&name).map(generation);
+                            let same = before.as_ref().map(generation) == now;
+                            if !same {
+                                self.pace = Pace::default();
+                            }
+                            // A status, most likely by ourselves.
+                            let after = if same { GATHER } else { Duration::ZERO };
+                            keys.push((name, after.max(self.pace.gather(Instant::now()))));
                         }
+                        Change::Gone(name, _) => keys.push((name, Duration::ZERO)),
                         Change::Synced => {}
                     }
                 }
@@ -189,11 +210,12 @@ impl Reconcile for Controller {
                         (id, concerns_us.then_some(object))
                     };
                     if !table.observe(event, row).is_empty() {
-                        keys.push((self.context.spod.clone(), GATHER));
+                        let after = GATHER.max(self.pace.gather(Instant::now()));
+                        keys.push((self.context.spod.clone(), after));
                     }
                 }
             }
-            Event::Bundle => keys.push((self.context.spod.clone(), Duration::ZERO)),
+            Event::Trust => keys.push((self.context.spod.clone(), Duration::ZERO)),
         }
         if !self.spods.synced() || !self.live.values().all(Table::synced) {
             return Vec::new();
@@ -238,6 +260,8 @@ impl Reconcile for Controller {
     fn finish(&mut self, name: &String, done: Option<Done>) -> (Outcome, Vec<String>) {
         let Some(Done {
             ended,
+            written,
+            spod,
             surroundings,
         }) = done
         else {
@@ -246,21 +270,36 @@ impl Reconcile for Controller {
         if let Some(surroundings) = surroundings {
             self.surroundings = Some((Instant::now(), surroundings));
         }
+        if let Some(spod) = spod {
+            self.spods.set(name.clone(), spod);
+        }
+        for object in written {
+            if self.pace.wrote(&object, Instant::now()) {
+                warn!(
+                    %object,
+                    "somebody else keeps changing this object: their changes are undone every {:?}",
+                    pace::SLOW
+                );
+            }
+        }
         let outcome = match ended {
             Ok(outcome) => {
                 self.looked = self.looked || *name == self.context.spod;
-                if self.failed.remove(name).is_some() {
+                if self.news.remove(name).is_some_and(|mut news| news.works()) {
                     info!(spod = %name, "what went wrong before works now");
                 }
                 outcome
             }
             Err(Stop::Overtaken) => Outcome::Again(GATHER),
-            Err(Stop::Failed(text)) => {
-                if self.failed.get(name) == Some(&text) {
-                    debug!(spod = %name, error = text, "still cannot reconcile the SPOD");
-                } else {
-                    error!(spod = %name, error = text, "cannot reconcile the SPOD");
-                    self.failed.insert(name.clone(), text);
+            Err(Stop::Unreachable) => Outcome::Failed,
+            Err(Stop::Failed(failures)) => {
+                let news = self.news.entry(name.clone()).or_default();
+                for error in failures {
+                    if news.failed(&error) {
+                        error!(spod = %name, error, "cannot reconcile the SPOD: trying again");
+                    } else {
+                        debug!(spod = %name, error, "still cannot reconcile the SPOD");
+                    }
                 }
                 Outcome::Failed
             }
@@ -273,8 +312,20 @@ impl Reconcile for Controller {
 enum Stop {
     /// Somebody was faster: the watch will say what to do.
     Overtaken,
-    /// This went wrong.
-    Failed(String),
+    /// There was no answer, which is told elsewhere.
+    Unreachable,
+    /// All of this went wrong.
+    Failed(Vec<String>),
+}
+
+impl Stop {
+    fn because(error: &(dyn std::error::Error + 'static)) -> Self {
+        if reach::is_unreachable(error) {
+            reach::lost(error);
+            return Self::Unreachable;
+        }
+        Self::Failed(vec![advise(error)])
+    }
 }
 
 /// All that one reconcile works on.
@@ -299,19 +350,24 @@ impl Work {
                 }
                 Err(error) => {
                     return Done {
-                        ended: Err(Stop::Failed(chain(&error))),
+                        ended: Err(Stop::because(&error)),
+                        written: Vec::new(),
+                        spod: None,
                         surroundings: None,
                     };
                 }
             }
         }
+        let mut written = Written::default();
         Done {
-            ended: self.reconcile().await,
+            ended: self.reconcile(&mut written).await,
+            written: written.objects,
+            spod: written.spod,
             surroundings: asked,
         }
     }
 
-    async fn reconcile(mut self) -> Result<Outcome, Stop> {
+    async fn reconcile(mut self, written: &mut Written) -> Result<Outcome, Stop> {
         let Context {
             client, namespace, ..
         } = self.context.clone();
@@ -323,11 +379,13 @@ impl Work {
                 true => vec![self.default_spod()],
                 false => plan::farewell(&self.live, &namespace),
             };
-            write(&client, &steps).await?;
+            write_objects(&client, &steps, written).await?;
             return Ok(Outcome::Settled);
         };
         let Some(spod) = read(&object, &namespace) else {
-            return Err(Stop::Failed("the SPOD has no name or no uid".to_owned()));
+            return Err(Stop::Failed(vec![
+                "the SPOD has no name or no uid".to_owned(),
+            ]));
         };
         if object["metadata"]["deletionTimestamp"].is_string() {
             return Ok(Outcome::Settled);
@@ -340,16 +398,19 @@ impl Work {
             live: &self.live,
             now: Time(jiff::Timestamp::now()),
         };
-        let written = write(&client, &plan::objects(&inputs)).await;
-        let failure = match &written {
-            Ok(()) => None,
-            Err(Stop::Failed(text)) => Some(text.as_str()),
-            Err(Stop::Overtaken) => return Err(Stop::Overtaken),
+        let ended = write_objects(&client, &plan::objects(&inputs), written).await;
+        let mut failures = match &ended {
+            Ok(()) => Vec::new(),
+            Err(Stop::Failed(failures)) => failures.clone(),
+            Err(Stop::Overtaken | Stop::Unreachable) => return ended.map(|()| Outcome::Settled),
         };
+        // Who makes the certificates tells the log of it, and tries again.
+        failures.extend(self.context.trust.borrow().failure.clone());
+        let failure = (!failures.is_empty()).then(|| failures.join("; "));
         // What was just written shows in the next event; the status is about what is known.
-        let status = plan::status(&inputs, failure);
-        let told = write(&client, &status).await;
-        written?;
+        let status = plan::status(&inputs, failure.as_deref());
+        let told = write_status(&client, &status, written).await;
+        ended?;
         told?;
         Ok(Outcome::Again(platform::FRESH))
     }
@@ -394,7 +455,10 @@ impl Work {
                 Api::namespaced_with(client.clone(), namespace, &kind.resource());
             let listed = api.list(&kube::api::ListParams::default()).await;
             let listed = listed.map_err(|error| {
-                Stop::Failed(format!("cannot list {}: {}", kind.plural, chain(&error)))
+                Stop::because(&Error::List {
+                    kind: kind.plural,
+                    source: error,
+                })
             })?;
             for object in listed {
                 let mut object = value(object);
@@ -441,7 +505,7 @@ impl Work {
         let Context {
             namespace,
             settings,
-            bundle,
+            trust,
             ..
         } = &self.context;
         let own = Id {
@@ -471,7 +535,7 @@ impl Work {
         let certificates = match platform.provider {
             Provider::SelfManaged => {
                 // Webhooks whose server nobody trusts would refuse what they are asked about.
-                let ca_bundle = bundle.borrow().clone();
+                let ca_bundle = trust.borrow().bundle.clone();
                 if ca_bundle.is_none() {
                     return Err("the certificates of the webhooks are not made yet".to_owned());
                 }
@@ -525,6 +589,11 @@ enum Error {
     Platform(#[from] platform::Error),
     #[error("cannot read our own CustomResourceDefinition")]
     Definition(#[source] kube::Error),
+    #[error("cannot list {kind}")]
+    List {
+        kind: &'static str,
+        source: kube::Error,
+    },
 }
 
 async fn ask(context: &Context) -> Result<Surroundings, Error> {
@@ -559,15 +628,61 @@ fn read(object: &Value, namespace: &str) -> Option<Spod> {
     })
 }
 
-/// Does the steps in order, as far as the first that fails.
-async fn write(client: &Client, steps: &[Step]) -> Result<(), Stop> {
+/// What a reconcile has written so far.
+#[derive(Default)]
+struct Written {
+    objects: Vec<String>,
+    spod: Option<Value>,
+}
+
+/// Does the steps in order. One that is refused holds up those that depend on it, and no others.
+async fn write_objects(client: &Client, steps: &[Step], written: &mut Written) -> Result<(), Stop> {
+    let mut failures = Vec::new();
+    let mut refused: Vec<&Step> = Vec::new();
     for step in steps {
-        if let Err(error) = execute(client, step).await {
-            if was_overtaken(step, error.cause()) {
+        if refused.iter().any(|refused| plan::depends(step, refused)) {
+            continue;
+        }
+        match (execute(client, step).await, step) {
+            (Ok(_), Step::Apply { target, .. }) => {
+                info!(object = %target, "applied");
+                written.objects.push(target.to_string());
+            }
+            (Ok(_), Step::Delete { target, .. }) => info!(object = %target, "deleted"),
+            (Ok(_), _) => {}
+            (Err(error), _) if was_overtaken(step, error.cause()) => {
                 debug!(error = %chain(&error), "overtaken");
                 return Err(Stop::Overtaken);
             }
-            return Err(Stop::Failed(chain(&error)));
+            (Err(error), _) => match Stop::because(&error) {
+                Stop::Failed(texts) => {
+                    failures.extend(texts);
+                    refused.push(step);
+                }
+                // The next ones would have no answer either.
+                stop => return Err(stop),
+            },
+        }
+    }
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(Stop::Failed(failures)),
+    }
+}
+
+/// Writes the status, and tells of it if it could be written.
+async fn write_status(client: &Client, steps: &[Step], written: &mut Written) -> Result<(), Stop> {
+    for step in steps {
+        match execute(client, step).await {
+            Ok(Some(object)) if matches!(step, Step::Patch { .. }) => {
+                written.spod = Some(value(object));
+            }
+            Ok(_) => {}
+            Err(error) if was_overtaken(step, error.cause()) => {
+                debug!(error = %chain(&error), "overtaken");
+                return Err(Stop::Overtaken);
+            }
+            Err(error) => return Err(Stop::because(&error)),
         }
     }
     Ok(())
@@ -579,6 +694,6 @@ fn was_overtaken(step: &Step, cause: Cause) -> bool {
         Cause::Conflict | Cause::AlreadyExists => true,
         // To apply makes what is not there: it is the kind or the namespace that is missing.
         Cause::NotFound => !matches!(step, Step::Apply { .. }),
-        Cause::Other => false,
+        Cause::Unreachable | Cause::Other => false,
     }
 }

@@ -21,12 +21,13 @@ use spo_api::crd::CONVERSION_SERVICE;
 use spo_api::meta::{APP, LABEL_APP};
 use spo_certificate::{Found, Plan, Policy, SecretData, Serving, Wanted};
 use spo_kube::execute::execute;
+use spo_kube::reach;
 use spo_kube::step::{Step, Target};
 use spo_kube::watch::{watch, watch_named};
-use spo_process::chain::chain;
+use spo_process::news::News;
 use spo_process::tasks::Shutdown;
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::crds;
 use crate::platform::{self, Provider};
@@ -52,8 +53,25 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) provider: Option<Provider>,
-    /// Told whom clients of the webhooks have to trust, `None` while somebody else sees to that.
-    pub(crate) bundle: watch::Sender<Option<String>>,
+    /// Told how far the certificates are.
+    pub(crate) trust: watch::Sender<Trust>,
+}
+
+/// How far the certificates are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Trust {
+    /// Whom clients of the webhooks have to trust; `None` also while somebody else sees to that.
+    pub(crate) bundle: Option<String>,
+    /// Why the last round was not finished, if the API server has said so.
+    pub(crate) failure: Option<String>,
+}
+
+fn publish(trust: &watch::Sender<Trust>, change: impl FnOnce(&mut Trust)) {
+    trust.send_if_modified(|trust| {
+        let before = trust.clone();
+        change(trust);
+        *trust != before
+    });
 }
 
 /// Why a round was not finished.
@@ -70,6 +88,8 @@ enum Error {
     Certificate(#[from] spo_certificate::Error),
     #[error(transparent)]
     Definitions(#[from] crds::Error),
+    #[error("cannot rewrite what old releases have stored")]
+    Migration(#[source] crds::Error),
     #[error(transparent)]
     Write(#[from] spo_kube::execute::Error),
 }
@@ -78,16 +98,18 @@ enum Error {
 pub(crate) async fn run(context: Context, mut shutdown: Shutdown) {
     let mut changes = changes(&context);
     let mut migrated = false;
+    let mut news = News::default();
     loop {
-        let pause = match round(&context).await {
+        let pause = match whole_round(&context, &mut migrated).await {
             Ok(next) => {
-                if !migrated {
-                    migrated = migrate(&context.client).await;
+                if news.works() {
+                    info!("certificates and conversion are set up now");
                 }
-                if migrated { next } else { RETRY }
+                publish(&context.trust, |trust| trust.failure = None);
+                next
             }
             Err(error) => {
-                error!(error = %chain(&error), "certificates and conversion are not set up");
+                failed(&context, &mut news, &error);
                 RETRY
             }
         };
@@ -103,14 +125,38 @@ pub(crate) async fn run(context: Context, mut shutdown: Shutdown) {
     }
 }
 
-async fn migrate(client: &Client) -> bool {
-    match crds::migrate(client).await {
-        Ok(()) => true,
-        Err(error) => {
-            error!(error = %chain(&error), "cannot rewrite what old releases have stored");
-            false
-        }
+async fn whole_round(context: &Context, migrated: &mut bool) -> Result<Duration, Error> {
+    let next = round(context).await?;
+    if !*migrated {
+        crds::migrate(&context.client)
+            .await
+            .map_err(Error::Migration)?;
+        *migrated = true;
     }
+    Ok(next)
+}
+
+fn failed(context: &Context, news: &mut News, error: &Error) {
+    if reach::is_unreachable(error) {
+        return reach::lost(error);
+    }
+    let text = spo_kube::execute::advise(error);
+    if news.failed(&text) {
+        error!(
+            error = text,
+            "certificates and conversion are not set up: trying again"
+        );
+    } else {
+        debug!(
+            error = text,
+            "certificates and conversion are still not set up"
+        );
+    }
+    publish(&context.trust, |trust| {
+        trust.failure = Some(format!(
+            "certificates and conversion are not set up: {text}"
+        ));
+    });
 }
 
 /// Anything that may have undone what a round has done.
@@ -157,7 +203,7 @@ async fn round(context: &Context) -> Result<Duration, Error> {
         client,
         namespace,
         provider,
-        bundle,
+        ..
     } = context;
     let platform = platform::probe(client, namespace, *provider).await?;
     let wanted = wanted(namespace, platform.provider);
@@ -171,18 +217,10 @@ async fn round(context: &Context) -> Result<Duration, Error> {
     }
     let found = Found { authority, serving };
     let plan = spo_certificate::plan(&found, &wanted, Timestamp::now(), &Policy::default())?;
-    for reason in &plan.reasons {
-        info!(%reason, "certificate");
-    }
-    carry_out(context, &platform.provider, plan, bundle).await
+    carry_out(context, platform.provider, plan).await
 }
 
-async fn carry_out(
-    context: &Context,
-    provider: &Provider,
-    plan: Plan,
-    bundle: &watch::Sender<Option<String>>,
-) -> Result<Duration, Error> {
+async fn carry_out(context: &Context, provider: Provider, plan: Plan) -> Result<Duration, Error> {
     let Context {
         client, namespace, ..
     } = context;
@@ -200,17 +238,17 @@ async fn carry_out(
         .await?;
     }
     crds::point_at_us(client, namespace, &plan.bundle).await?;
-    let published = (*provider == Provider::SelfManaged).then(|| plan.bundle.clone());
-    bundle.send_if_modified(|current| {
-        let changed = *current != published;
-        *current = published.clone();
-        changed
-    });
+    let ours = (provider == Provider::SelfManaged).then(|| plan.bundle.clone());
+    publish(&context.trust, |trust| trust.bundle = ours);
     if plan.serving.contains_key(WEBHOOK_SECRET) {
         wait_for_webhooks(client, &plan.bundle).await;
     }
     for (name, data) in &plan.serving {
         execute(client, &secret(namespace, name, data, owner.as_ref())).await?;
+    }
+    // Told when it is done: a round that fails is made again, for the same reasons.
+    for reason in &plan.reasons {
+        info!(%reason, "certificate");
     }
     let now = Timestamp::now();
     let until = plan.next_check.duration_since(now);

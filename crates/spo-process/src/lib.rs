@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod chain;
+pub mod news;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;

@@ -1,8 +1,10 @@
-//! A way to the API server that can be cut.
+//! A way to the API server that can be cut, blocked or slow.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -11,6 +13,8 @@ use tokio::task::JoinSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Open,
+    /// Every piece that comes through comes later.
+    Slow(Duration),
     /// They end, and there are no more.
     Cut,
     /// They stay, and nothing comes through.
@@ -54,6 +58,11 @@ impl Proxy {
         self.way.send_replace(Way::Blocked);
     }
 
+    /// Delays every piece that comes through, on each connection by itself.
+    pub fn slow(&self, delay: Duration) {
+        self.way.send_replace(Way::Slow(delay));
+    }
+
     /// Takes connections again. What was blocked ends.
     pub fn mend(&self) {
         self.way.send_replace(Way::Open);
@@ -71,15 +80,44 @@ async fn listen(listener: TcpListener, to: u16, way: watch::Receiver<Way>) {
     }
 }
 
-async fn pass_on(mut from: TcpStream, to: u16, mut way: watch::Receiver<Way>) {
-    let Ok(mut to) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else {
+async fn pass_on(from: TcpStream, to: u16, mut way: watch::Receiver<Way>) {
+    let Ok(to) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else {
         return;
     };
+    let (mut from_read, mut from_write) = from.into_split();
+    let (mut to_read, mut to_write) = to.into_split();
     tokio::select! {
         // However it ends, both sides see that it has.
-        _ended = copy_bidirectional(&mut from, &mut to) => return,
-        _closed = way.wait_for(|way| *way != Way::Open) => {}
+        _ended = copy(&mut from_read, &mut to_write, &way) => return,
+        _ended = copy(&mut to_read, &mut from_write, &way) => return,
+        _closed = closed(way.clone()) => {}
     }
     // Bytes may have been lost between the two: it can only end.
     let _changed = way.wait_for(|way| *way != Way::Blocked).await;
+}
+
+async fn closed(mut way: watch::Receiver<Way>) {
+    let _changed = way
+        .wait_for(|way| matches!(way, Way::Cut | Way::Blocked))
+        .await;
+}
+
+async fn copy(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    way: &watch::Receiver<Way>,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        let delay = match *way.borrow() {
+            Way::Slow(delay) => delay,
+            Way::Open | Way::Cut | Way::Blocked => Duration::ZERO,
+        };
+        tokio::time::sleep(delay).await;
+        match buffer.get(..count) {
+            Some(piece) if count > 0 => to.write_all(piece).await?,
+            _ => return Ok(()),
+        }
+    }
 }

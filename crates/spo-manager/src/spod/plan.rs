@@ -236,6 +236,31 @@ pub(super) fn concerns_us(id: &Id, object: &Value) -> bool {
     by_name || live::is_ours(object)
 }
 
+/// Whether `step` must not be done as `refused` was refused: it is the same object; or it would make
+/// the API server call webhooks whose server nobody runs.
+pub(super) fn depends(step: &Step, refused: &Step) -> bool {
+    let id = |step: &Step| match step {
+        Step::Create { target, .. }
+        | Step::Patch { target, .. }
+        | Step::Apply { target, .. }
+        | Step::Delete { target, .. } => Some(Id {
+            kind: target.resource.kind.clone(),
+            name: target.name.clone(),
+        }),
+        Step::DeleteAll { .. } | Step::Publish(_) => None,
+    };
+    let (Some(of), Some(on)) = (id(step), id(refused)) else {
+        return false;
+    };
+    let calls = of.kind.ends_with("WebhookConfiguration") && matches!(step, Step::Apply { .. });
+    let serves = match on.kind.as_str() {
+        "Issuer" | "Certificate" | "Deployment" => true,
+        "Service" => on.name == "webhook-service",
+        _ => false,
+    };
+    of == on || (calls && serves)
+}
+
 fn target(id: &Id, namespace: &str) -> Option<Target> {
     let kind = KINDS.iter().find(|kind| kind.kind == id.kind)?;
     Some(Target {
@@ -255,13 +280,13 @@ pub(super) fn status(inputs: &Inputs<'_>, failure: Option<&str>) -> Vec<Step> {
             state: SpodState::Error,
             message: why.clone(),
         },
-        (Meaning::Waiting(what), _) => Verdict {
-            state: SpodState::Pending,
-            message: what.clone(),
-        },
         (_, Some(failure)) => Verdict {
             state: SpodState::Error,
             message: failure.to_owned(),
+        },
+        (Meaning::Waiting(what), None) => Verdict {
+            state: SpodState::Pending,
+            message: what.clone(),
         },
         (Meaning::Objects { rendered, .. }, None) => {
             let find = |kind: &str, name: &str| {
