@@ -5,10 +5,12 @@
 //! in memory, small; of pods only those which use a profile. Nothing is listed but at the start.
 //!
 //! Tasks: `health`, `conversion`, `certificate` (what conversion is served with) and `lead`, which
-//! runs [`trust`], [`seccomp`] and [`spod`].
+//! runs [`trust`], [`seccomp`], [`spod`] and [`leftover`].
 
 mod conversion;
 mod crds;
+mod leftover;
+mod namespaces;
 mod object;
 mod platform;
 mod seccomp;
@@ -23,6 +25,7 @@ use spo_process::tasks::{Ended, Tasks};
 use tokio::sync::watch;
 use tracing::info;
 
+use namespaces::Namespaces;
 pub use platform::Provider;
 pub use spo_render::facts::EnabledByEnv;
 pub use spod::Settings;
@@ -109,9 +112,14 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
             provider: config.settings.provider,
             bundle,
         };
+        let leftovers = client.clone();
+        let restriction = config.settings.restrict_to_namespace.as_deref();
+        let namespaces = Namespaces::parse(restriction, &config.namespace);
+        info!("{namespaces}");
         let seccomp = seccomp::Context {
             client: client.clone(),
             namespace: config.namespace.clone(),
+            namespaces,
             spod: config.spod_name.clone(),
         };
         let spod = spod::Context {
@@ -124,6 +132,7 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
         let work = async {
             tokio::join!(
                 trust::run(trust, shutdown.clone()),
+                leftover::run(leftovers, shutdown.clone()),
                 async {
                     if config.jobs.node_status {
                         seccomp::run(seccomp, shutdown.clone()).await;
