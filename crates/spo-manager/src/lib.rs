@@ -16,6 +16,7 @@ mod platform;
 mod seccomp;
 mod spod;
 mod trust;
+pub mod uninstall;
 
 use std::net::SocketAddr;
 
