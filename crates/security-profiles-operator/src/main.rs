@@ -44,6 +44,7 @@ async fn run(command: Command) -> Result<Ended, Box<dyn std::error::Error>> {
             render::render(arguments)?;
             Ok(Ended::Asked)
         }
+        Command::Uninstall(uninstall) => Ok(uninstall.run().await?),
         Command::Webhook(webhook) => Ok(spo_webhook::run_webhook(webhook.config()).await?),
         Command::Version => {
             args::print_version();

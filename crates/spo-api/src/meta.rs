@@ -32,12 +32,20 @@ pub const FINALIZER: &str = "spo.x-k8s.io/installed";
 
 /// Finalizers of upstream that have no owner left once we run the cluster.
 ///
-/// `<node>-deleted` was owned by a node, the other two by upstream's manager and daemons.
+/// `<node>-deleted` was owned by a node, the others by upstream's manager, daemons and webhooks.
 pub fn is_upstream_finalizer(finalizer: &str) -> bool {
-    finalizer == "in-use-by-active-pods"
-        || finalizer == "spo.x-k8s.io/partial-profile-finalizer"
+    OF_UPSTREAM.contains(&finalizer)
         || (!finalizer.contains('/') && finalizer.ends_with("-deleted"))
 }
+
+/// On profiles; on ProfileRecordings; on ProfileBindings.
+const OF_UPSTREAM: [&str; 5] = [
+    "in-use-by-active-pods",
+    "spo.x-k8s.io/partial-profile-finalizer",
+    "spo.x-k8s.io/has-unmerged-profiles",
+    "active-seccomp-profile-recording-lock",
+    "active-workload-lock",
+];
 
 /// Longest value of a label (Kubernetes, "Labels and Selectors").
 const LABEL_MAX: usize = 63;
@@ -150,6 +158,9 @@ mod tests {
             "node-1-deleted",
             "in-use-by-active-pods",
             "spo.x-k8s.io/partial-profile-finalizer",
+            "spo.x-k8s.io/has-unmerged-profiles",
+            "active-seccomp-profile-recording-lock",
+            "active-workload-lock",
         ] {
             assert!(is_upstream_finalizer(finalizer), "{finalizer}");
         }

@@ -5,15 +5,18 @@
 //! in memory, small; of pods only those which use a profile. Nothing is listed but at the start.
 //!
 //! Tasks: `health`, `conversion`, `certificate` (what conversion is served with) and `lead`, which
-//! runs [`trust`], [`seccomp`] and [`spod`].
+//! runs [`trust`], [`seccomp`], [`spod`] and [`leftover`].
 
 mod conversion;
 mod crds;
+mod leftover;
+mod namespaces;
 mod object;
 mod platform;
 mod seccomp;
 mod spod;
 mod trust;
+pub mod uninstall;
 
 use std::net::SocketAddr;
 
@@ -24,6 +27,7 @@ use spo_process::tasks::{Ended, Shutdown, Tasks};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use namespaces::Namespaces;
 pub use platform::Provider;
 pub use spo_render::facts::EnabledByEnv;
 pub use spod::Settings;
@@ -124,9 +128,13 @@ async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
         provider: config.settings.provider,
         trust: trusted,
     };
+    let restriction = config.settings.restrict_to_namespace.as_deref();
+    let namespaces = Namespaces::parse(restriction, &config.namespace);
+    info!("{namespaces}");
     let seccomp = seccomp::Context {
         client: client.clone(),
         namespace: config.namespace.clone(),
+        namespaces,
         spod: config.spod_name.clone(),
     };
     let spod = spod::Context {
@@ -138,6 +146,7 @@ async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
     };
     tokio::join!(
         trust::run(trusting, shutdown.clone()),
+        leftover::run(client.clone(), shutdown.clone()),
         async {
             if config.jobs.node_status {
                 seccomp::run(seccomp, shutdown.clone()).await;

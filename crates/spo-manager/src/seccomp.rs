@@ -27,6 +27,7 @@ use spo_process::chain::chain;
 use spo_process::tasks::Shutdown;
 use tracing::{debug, error, info};
 
+use crate::namespaces::Namespaces;
 use crate::object::{Node, NodeReport, Pod};
 use index::{Index, Touched};
 
@@ -40,15 +41,19 @@ const GATHER: Duration = Duration::from_millis(500);
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) namespace: String,
+    /// Where the pods are that count.
+    pub(crate) namespaces: Namespaces,
     pub(crate) spod: String,
 }
 
 /// Runs until shutdown.
 pub(crate) async fn run(context: Context, shutdown: Shutdown) {
-    let events = events(&context);
+    let pods = pods(&context);
+    let index = Index::with_pods_from(pods.len());
+    let events = events(&context, pods);
     let controller = Controller {
         context,
-        index: Index::default(),
+        index,
         waiting: BTreeMap::new(),
         started: false,
     };
@@ -59,21 +64,39 @@ enum Event {
     Profile(watcher::Event<HeldSeccompProfile>),
     Report(watcher::Event<NodeReport>),
     Node(watcher::Event<Node>),
-    Pod(watcher::Event<Pod>),
+    /// Of the watch with this number.
+    Pod(usize, watcher::Event<Pod>),
     Spod(watcher::Event<HeldSpod>),
 }
 
-fn events(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
+/// Where to watch pods: each namespace on its own, so that a Role in each is permission enough.
+fn pods(context: &Context) -> Vec<Api<Pod>> {
     let client = || context.client.clone();
-    futures::stream::select_all([
+    match &context.namespaces {
+        Namespaces::All => vec![Api::all(client())],
+        Namespaces::Only(names) => names
+            .iter()
+            .map(|name| Api::namespaced(client(), name))
+            .collect(),
+    }
+}
+
+fn events(context: &Context, pods: Vec<Api<Pod>>) -> impl Stream<Item = Event> + Send + use<> {
+    let client = || context.client.clone();
+    let pods = pods.into_iter().enumerate().map(|(number, api)| {
+        watch(api, "")
+            .map(move |event| Event::Pod(number, event))
+            .boxed()
+    });
+    let others = [
         watch(Api::all(client()), "").map(Event::Profile).boxed(),
         watch(Api::all(client()), "").map(Event::Report).boxed(),
         watch(Api::all(client()), "").map(Event::Node).boxed(),
-        watch(Api::all(client()), "").map(Event::Pod).boxed(),
         watch(Api::namespaced(client(), &context.namespace), "")
             .map(Event::Spod)
             .boxed(),
-    ])
+    ];
+    futures::stream::select_all(pods.chain(others))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,13 +140,16 @@ impl Reconcile for Controller {
     fn observe(&mut self, event: Event) -> Vec<(Key, Duration)> {
         let gather = match &event {
             Event::Profile(_) | Event::Report(_) | Event::Spod(_) => Duration::ZERO,
-            Event::Node(_) | Event::Pod(_) => GATHER,
+            Event::Node(_) | Event::Pod(..) => GATHER,
         };
         let touched = match event {
             Event::Profile(event) => self.index.observe_profile(event),
             Event::Report(event) => self.index.observe_report(event),
             Event::Node(event) => self.index.observe_node(event),
-            Event::Pod(event) => self.index.observe_pod(event, &self.context.namespace),
+            Event::Pod(watch, event) => {
+                self.index
+                    .observe_pod(watch, event, &self.context.namespace)
+            }
             Event::Spod(event) => self.index.observe_spod(event),
         };
         if !self.index.synced() {

@@ -53,7 +53,18 @@ pub async fn kubeconfig_for(
     account: &str,
     node: Option<&Node>,
 ) -> PathBuf {
-    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
+    kubeconfig_in(client, NAMESPACE, file, account, node).await
+}
+
+/// The same, of a ServiceAccount in some namespace.
+pub async fn kubeconfig_in(
+    client: &Client,
+    namespace: &str,
+    file: PathBuf,
+    account: &str,
+    node: Option<&Node>,
+) -> PathBuf {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let bound_object_ref = node.map(|node| BoundObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Node".to_owned()),

@@ -36,6 +36,8 @@ const LOG_LINES: usize = 40;
 pub struct Rig {
     /// The administrator.
     pub client: Client,
+    /// What managers find in their environment, besides what every component is given.
+    pub manager_env: BTreeMap<&'static str, String>,
     managers: BTreeMap<String, Process>,
     nodes: BTreeMap<String, Node>,
     directory: TempDir,
@@ -90,6 +92,7 @@ impl Rig {
         cluster::wipe(&client).await;
         Self {
             client,
+            manager_env: BTreeMap::new(),
             managers: BTreeMap::new(),
             nodes: BTreeMap::new(),
             directory: tempfile::tempdir().unwrap(),
@@ -123,7 +126,13 @@ impl Rig {
     /// Writes the kubeconfig of a manager.
     pub async fn manager_kubeconfig(&self, name: &str) -> PathBuf {
         let file = self.directory().join(format!("{name}.kubeconfig"));
-        cluster::kubeconfig_for(&self.client, file, NAMESPACE, None).await
+        cluster::kubeconfig_in(&self.client, self.namespace(), file, NAMESPACE, None).await
+    }
+
+    /// The namespace of the managers.
+    fn namespace(&self) -> &str {
+        let other = self.manager_env.get("OPERATOR_NAMESPACE");
+        other.map_or(NAMESPACE, String::as_str)
     }
 
     /// Starts a manager.
@@ -145,8 +154,9 @@ impl Rig {
 
     async fn launch_manager(&mut self, name: &str, kubeconfig: &Path, more: &[&str]) {
         let conversion = (service::host(), service::free_port());
-        service::lead(
+        service::lead_in(
             &self.client,
+            self.namespace(),
             "conversion-service",
             Some("https"),
             conversion.1,
@@ -155,6 +165,7 @@ impl Rig {
         let mut command = operator(kubeconfig);
         command
             .env("POD_NAME", name)
+            .envs(&self.manager_env)
             .args(["manager", "--health-address", "127.0.0.1:0"])
             .args([
                 "--conversion-address",

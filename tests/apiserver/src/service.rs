@@ -30,7 +30,18 @@ pub fn free_port() -> u16 {
 
 /// Makes a Service of the operator lead to a port of this machine, and nowhere else.
 pub async fn lead(client: &Client, service: &str, port_name: Option<&str>, port: u16) {
-    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
+    lead_in(client, NAMESPACE, service, port_name, port).await;
+}
+
+/// The same, for a Service in some namespace.
+pub async fn lead_in(
+    client: &Client,
+    namespace: &str,
+    service: &str,
+    port_name: Option<&str>,
+    port: u16,
+) {
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
     let name = format!("test-{service}");
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1",

@@ -59,7 +59,6 @@ struct PodRow {
 }
 
 /// What the watches have shown.
-#[derive(Default)]
 pub(super) struct Index {
     profiles: Table<String, ProfileRow>,
     /// By profile and name of the node status.
@@ -68,7 +67,9 @@ pub(super) struct Index {
     registrations: Table<String, Vec<Mechanism>>,
     /// Whether a node is up.
     nodes: Table<String, bool>,
-    pods: Table<(String, String), PodRow>,
+    /// By the watch that shows them: each lists on its own, and what its last listing did not show
+    /// is gone.
+    pods: Vec<Table<(String, String), PodRow>>,
     /// Whether profiles that are not allowed are deleted.
     spods: Table<String, bool>,
     users: BTreeMap<String, BTreeSet<(String, String)>>,
@@ -94,6 +95,20 @@ impl Touched {
 }
 
 impl Index {
+    /// An index to which so many watches show pods, each of them others.
+    pub(super) fn with_pods_from(watches: usize) -> Self {
+        Self {
+            profiles: Table::default(),
+            reports: Table::default(),
+            registrations: Table::default(),
+            nodes: Table::default(),
+            pods: (0..watches).map(|_| Table::default()).collect(),
+            spods: Table::default(),
+            users: BTreeMap::new(),
+            children: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn observe_profile(&mut self, event: Event<HeldSeccompProfile>) -> Touched {
         if let Event::Apply(profile) = &event
             && let Some(known) = self.profiles.get(&profile.name_any())
@@ -184,9 +199,19 @@ impl Index {
         touched
     }
 
-    pub(super) fn observe_pod(&mut self, event: Event<Pod>, namespace: &str) -> Touched {
+    /// `watch` is the number of the watch that has shown the event.
+    pub(super) fn observe_pod(
+        &mut self,
+        watch: usize,
+        event: Event<Pod>,
+        namespace: &str,
+    ) -> Touched {
         let mut touched = Touched::default();
-        for change in self.pods.observe(event, |pod| pod_row(&pod, namespace)) {
+        let Some(pods) = self.pods.get_mut(watch) else {
+            return touched;
+        };
+        let changes = pods.observe(event, |pod| pod_row(&pod, namespace));
+        for change in changes {
             let (key, old) = match change {
                 Change::Synced => {
                     touched.all = true;
@@ -195,7 +220,11 @@ impl Index {
                 Change::Gone(key, old) => (key, Some(old)),
                 Change::Set(key, old) => (key, old),
             };
-            let new = self.pods.get(&key).cloned();
+            let new = self
+                .pods
+                .get(watch)
+                .and_then(|pods| pods.get(&key))
+                .cloned();
             if old == new {
                 continue;
             }
@@ -256,7 +285,7 @@ impl Index {
         self.profiles.synced()
             && self.reports.synced()
             && self.nodes.synced()
-            && self.pods.synced()
+            && self.pods.iter().all(Table::synced)
             && self.spods.synced()
     }
 
@@ -340,6 +369,7 @@ impl Index {
         let daemons = self
             .pods
             .iter()
+            .flat_map(Table::iter)
             .filter_map(|(_, pod)| pod.daemon_on.as_deref());
         let registered = self.registrations.iter().map(|(node, _)| node.as_str());
         let names: BTreeSet<&str> = daemons

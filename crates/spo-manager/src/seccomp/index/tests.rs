@@ -59,7 +59,7 @@ fn inputs(index: &Index, name: &str) -> Inputs {
 
 /// One profile, nodes `a` (up) and `b` (down), both registered and reported.
 fn cluster() -> Index {
-    let mut index = Index::default();
+    let mut index = Index::with_pods_from(1);
     index.observe_profile(Event::Apply(profile("web")));
     index.observe_node(Event::Apply(node("a", "True")));
     index.observe_node(Event::Apply(node("b", "Unknown")));
@@ -118,20 +118,41 @@ fn a_node_that_goes_touches_all_and_is_to_be_cleaned_up_after() {
 }
 
 #[test]
+fn a_watch_that_starts_over_takes_nothing_from_another() {
+    let mut index = Index::with_pods_from(2);
+    for watch in [0, 1] {
+        assert!(!index.pods.iter().all(Table::synced));
+        let user = pod(&format!("user-{watch}"), Some("web.json"));
+        index.observe_pod(watch, Event::Init, "ns");
+        index.observe_pod(watch, Event::InitApply(user), "ns");
+        index.observe_pod(watch, Event::InitDone, "ns");
+    }
+    assert!(index.pods.iter().all(Table::synced));
+    assert_eq!(index.users["web.json"].len(), 2);
+    index.observe_pod(0, Event::Init, "ns");
+    index.observe_pod(0, Event::InitDone, "ns");
+    let left: Vec<&str> = index.users["web.json"]
+        .iter()
+        .map(|(_, name)| name.as_str())
+        .collect();
+    assert_eq!(left, ["user-1"]);
+}
+
+#[test]
 fn only_pods_with_a_profile_are_kept_and_touch_it() {
     let mut index = cluster();
     assert_eq!(
-        index.observe_pod(Event::Apply(pod("foreign", None)), "ns"),
+        index.observe_pod(0, Event::Apply(pod("foreign", None)), "ns"),
         Touched::default()
     );
-    assert!(index.pods.is_empty());
-    let touched = index.observe_pod(Event::Apply(pod("user", Some("web.json"))), "ns");
+    assert!(index.pods[0].is_empty());
+    let touched = index.observe_pod(0, Event::Apply(pod("user", Some("web.json"))), "ns");
     assert_eq!(touched.profiles, BTreeSet::from(["web".to_owned()]));
     assert_eq!(inputs(&index, "web").users, ["default/user"]);
     // The same again is no change; without the profile it is one.
-    let again = index.observe_pod(Event::Apply(pod("user", Some("web.json"))), "ns");
+    let again = index.observe_pod(0, Event::Apply(pod("user", Some("web.json"))), "ns");
     assert_eq!(again, Touched::default());
-    let touched = index.observe_pod(Event::Apply(pod("user", None)), "ns");
+    let touched = index.observe_pod(0, Event::Apply(pod("user", None)), "ns");
     assert_eq!(touched.profiles, BTreeSet::from(["web".to_owned()]));
     assert!(inputs(&index, "web").users.is_empty());
     assert!(index.users.is_empty());
@@ -139,11 +160,11 @@ fn only_pods_with_a_profile_are_kept_and_touch_it() {
 
 #[test]
 fn a_pod_finds_the_profile_of_a_very_long_name() {
-    let mut index = Index::default();
+    let mut index = Index::with_pods_from(1);
     let long = "a".repeat(253);
     index.observe_profile(Event::Apply(profile(&long)));
     let file = file_of(&long).unwrap();
-    let touched = index.observe_pod(Event::Apply(pod("user", Some(&file))), "ns");
+    let touched = index.observe_pod(0, Event::Apply(pod("user", Some(&file))), "ns");
     assert_eq!(touched.profiles, BTreeSet::from([long.clone()]));
     assert_eq!(inputs(&index, &long).users.len(), 1);
 }
@@ -158,7 +179,7 @@ fn the_effective_syscalls_follow_the_base() {
         }))
         .unwrap()
     };
-    let mut index = Index::default();
+    let mut index = Index::with_pods_from(1);
     index.observe_profile(Event::Apply(with_base(Some("base"), &["write"])));
     assert_eq!(
         inputs(&index, "child").effective_syscalls,
@@ -187,7 +208,7 @@ fn a_write_that_returns_late_undoes_nothing() {
         }))
         .unwrap()
     };
-    let mut index = Index::default();
+    let mut index = Index::with_pods_from(1);
     index.observe_profile(Event::Apply(object("1", 5, false)));
     index.observe_profile(Event::Apply(object("1", 7, true)));
     index.written(object("1", 6, false));
