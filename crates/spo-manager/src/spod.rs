@@ -205,6 +205,8 @@ impl Reconcile for Controller {
                         let mut object = value(object);
                         // Items of a list do not say what they are.
                         object["kind"] = kind.into();
+                        let known = KINDS.iter().find(|known| known.kind == kind);
+                        object["apiVersion"] = known.map(|known| known.api_version).into();
                         let id = Id::of(&object);
                         let concerns_us = plan::concerns_us(&id, &object);
                         (id, concerns_us.then_some(object))
@@ -215,7 +217,7 @@ impl Reconcile for Controller {
                     }
                 }
             }
-            Event::Trust => keys.push((self.context.spod.clone(), Duration::ZERO)),
+            Event::Trust => keys.push((self.context.spod.clone(), GATHER)),
         }
         if !self.spods.synced() || !self.live.values().all(Table::synced) {
             return Vec::new();
@@ -270,7 +272,10 @@ impl Reconcile for Controller {
         if let Some(surroundings) = surroundings {
             self.surroundings = Some((Instant::now(), surroundings));
         }
-        if let Some(spod) = spod {
+        if let Some(spod) = spod
+            && let Some(known) = self.spods.get(name)
+            && live::is_newer(&spod, known)
+        {
             self.spods.set(name.clone(), spod);
         }
         for (id, mut object) in written {
@@ -284,7 +289,10 @@ impl Reconcile for Controller {
             }
             // So that the next look does not write it once more before the watch shows it.
             object["kind"] = kind.as_str().into();
-            if let Some(table) = self.live.get_mut(kind.as_str()) {
+            if let Some(table) = self.live.get_mut(kind.as_str())
+                && let Some(known) = table.get(&id)
+                && live::is_newer(&object, known)
+            {
                 table.set(id, object);
             }
         }
@@ -661,6 +669,7 @@ async fn write_objects(client: &Client, steps: &[Step], written: &mut Written) -
             }
             (Ok(_), Step::Delete { target, .. }) => info!(object = %target, "deleted"),
             (Ok(_), _) => {}
+            (Err(error), Step::Delete { .. }) if error.cause() == Cause::NotFound => {}
             (Err(error), _) if was_overtaken(step, error.cause()) => {
                 debug!(error = %chain(&error), "overtaken");
                 return Err(Stop::Overtaken);

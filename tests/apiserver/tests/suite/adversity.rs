@@ -407,6 +407,26 @@ async fn a_leader_that_is_killed_at_any_write_leaves_the_rest_to_the_next() {
     assert!(partial >= 2, "it was never killed in the middle");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_starts_where_all_is_well_writes_nothing() {
+    let mut rig = Rig::empty().await;
+    rig.deploy();
+    rig.start_manager("manager-0").await;
+    converges(&rig).await;
+    let mark = audit::mark();
+    settled(SOON, Duration::from_secs(2), "writes", async || {
+        written(mark)
+    })
+    .await;
+    rig.take_manager("manager-0").kill();
+    let mark = audit::mark();
+    rig.start_manager("manager-0").await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(rig.manager("manager-0").log().contains("became leader"));
+    let writes = written(mark);
+    assert!(writes.is_empty(), "{}", audit::list(&writes));
+}
+
 /// Lines in the busiest second and in all, from a place of a log on. A line begins with its time.
 fn busiest(log: &str, from: usize) -> (usize, usize) {
     let mut seconds = std::collections::BTreeMap::<&str, usize>::new();
