@@ -73,13 +73,15 @@ where
 }
 
 /// Events without the failures, which are logged: each once, until the watch works again.
-fn told<T: Send>(
-    events: impl Stream<Item = watcher::Result<T>> + Send,
+fn told<K: Send>(
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
     kind: String,
-) -> impl Stream<Item = T> + Send {
+) -> impl Stream<Item = Event<K>> + Send {
     let mut news = News::default();
     events.filter_map(move |event| {
         let event = match event {
+            // It only says that a listing is about to be asked for.
+            Ok(Event::Init) => Some(Event::Init),
             Ok(event) => {
                 reach::answered();
                 if news.works() {

@@ -157,8 +157,8 @@ struct Surroundings {
 /// What a piece of work brings back.
 struct Done {
     ended: Result<Outcome, Stop>,
-    /// The objects that were written.
-    written: Vec<String>,
+    /// The objects that were written, as they are now.
+    written: Vec<(Id, Value)>,
     /// The SPOD as it is after its status was written.
     spod: Option<Value>,
     surroundings: Option<Surroundings>,
@@ -205,6 +205,8 @@ impl Reconcile for Controller {
                         let mut object = value(object);
                         // Items of a list do not say what they are.
                         object["kind"] = kind.into();
+                        let known = KINDS.iter().find(|known| known.kind == kind);
+                        object["apiVersion"] = known.map(|known| known.api_version).into();
                         let id = Id::of(&object);
                         let concerns_us = plan::concerns_us(&id, &object);
                         (id, concerns_us.then_some(object))
@@ -215,7 +217,7 @@ impl Reconcile for Controller {
                     }
                 }
             }
-            Event::Trust => keys.push((self.context.spod.clone(), Duration::ZERO)),
+            Event::Trust => keys.push((self.context.spod.clone(), GATHER)),
         }
         if !self.spods.synced() || !self.live.values().all(Table::synced) {
             return Vec::new();
@@ -270,16 +272,28 @@ impl Reconcile for Controller {
         if let Some(surroundings) = surroundings {
             self.surroundings = Some((Instant::now(), surroundings));
         }
-        if let Some(spod) = spod {
+        if let Some(spod) = spod
+            && let Some(known) = self.spods.get(name)
+            && live::is_newer(&spod, known)
+        {
             self.spods.set(name.clone(), spod);
         }
-        for object in written {
-            if self.pace.wrote(&object, Instant::now()) {
+        for (id, mut object) in written {
+            let (kind, name) = (&id.kind, &id.name);
+            if self.pace.wrote(&format!("{kind}/{name}"), Instant::now()) {
                 warn!(
-                    %object,
+                    object = %format_args!("{kind}/{name}"),
                     "somebody else keeps changing this object: their changes are undone every {:?}",
                     pace::SLOW
                 );
+            }
+            // So that the next look does not write it once more before the watch shows it.
+            object["kind"] = kind.as_str().into();
+            if let Some(table) = self.live.get_mut(kind.as_str())
+                && let Some(known) = table.get(&id)
+                && live::is_newer(&object, known)
+            {
+                table.set(id, object);
             }
         }
         let outcome = match ended {
@@ -631,7 +645,7 @@ fn read(object: &Value, namespace: &str) -> Option<Spod> {
 /// What a reconcile has written so far.
 #[derive(Default)]
 struct Written {
-    objects: Vec<String>,
+    objects: Vec<(Id, Value)>,
     spod: Option<Value>,
 }
 
@@ -644,12 +658,18 @@ async fn write_objects(client: &Client, steps: &[Step], written: &mut Written) -
             continue;
         }
         match (execute(client, step).await, step) {
-            (Ok(_), Step::Apply { target, .. }) => {
+            (Ok(object), Step::Apply { target, .. }) => {
                 info!(object = %target, "applied");
-                written.objects.push(target.to_string());
+                let object = object.map(value).unwrap_or_default();
+                let id = Id {
+                    kind: target.resource.kind.clone(),
+                    name: target.name.clone(),
+                };
+                written.objects.push((id, object));
             }
             (Ok(_), Step::Delete { target, .. }) => info!(object = %target, "deleted"),
             (Ok(_), _) => {}
+            (Err(error), Step::Delete { .. }) if error.cause() == Cause::NotFound => {}
             (Err(error), _) if was_overtaken(step, error.cause()) => {
                 debug!(error = %chain(&error), "overtaken");
                 return Err(Stop::Overtaken);

@@ -29,7 +29,9 @@ pub fn init(verbosity: u8, filter: Option<&str>) {
     ]
     .map(|name| format!("{name}={level}"))
     .join(",");
-    let default = format!("warn,security_profiles_operator={level},{ours}");
+    // What these two complain about comes back to us as an error, and is told once.
+    let theirs = "kube_client=off,kube_runtime=off";
+    let default = format!("warn,{theirs},security_profiles_operator={level},{ours}");
     let filter = EnvFilter::new(filter.unwrap_or(&default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

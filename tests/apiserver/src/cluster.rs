@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::proxy::Proxy;
 use crate::wait::{SOON, eventually};
-use crate::{env, service};
+use crate::{env, role, service};
 
 /// The operator's namespace, as in `deploy/base`.
 pub const NAMESPACE: &str = "security-profiles-operator";
@@ -204,6 +204,7 @@ pub async fn wipe(client: &Client) {
     let events: Api<Event> = Api::namespaced(client.clone(), DEFAULT);
     let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
 
+    role::restore(client).await;
     // First of all: without their server they would refuse what follows.
     wipe_operator(client).await;
     service::wipe(client).await;

@@ -29,5 +29,6 @@ pub mod process;
 pub mod profile;
 pub mod proxy;
 pub mod rig;
+pub mod role;
 pub mod service;
 pub mod wait;

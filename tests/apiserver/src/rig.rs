@@ -12,6 +12,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Node as NodeObject, Pod, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use spo_api::meta;
@@ -38,6 +39,8 @@ pub struct Rig {
     pub client: Client,
     /// What managers find in their environment, besides what every component is given.
     pub manager_env: BTreeMap<&'static str, String>,
+    /// How much the managers that are started from now on log.
+    pub verbosity: u8,
     managers: BTreeMap<String, Process>,
     nodes: BTreeMap<String, Node>,
     directory: TempDir,
@@ -93,6 +96,7 @@ impl Rig {
         Self {
             client,
             manager_env: BTreeMap::new(),
+            verbosity: 1,
             managers: BTreeMap::new(),
             nodes: BTreeMap::new(),
             directory: tempfile::tempdir().unwrap(),
@@ -166,6 +170,7 @@ impl Rig {
         command
             .env("POD_NAME", name)
             .envs(&self.manager_env)
+            .env("SPO_VERBOSITY", self.verbosity.to_string())
             .args(["manager", "--health-address", "127.0.0.1:0"])
             .args([
                 "--conversion-address",
@@ -530,6 +535,21 @@ impl Rig {
                     .all(|text| profile::message(found).contains(text))
         })
         .await
+    }
+
+    /// Waits until the API server knows where conversion is served: [`Rig::with_nodes`] does not.
+    pub async fn converts(&self) {
+        self.create(&profile::allowing("probe", &["read"])).await;
+        let gvk = GroupVersionKind::gvk(spo_api::GROUP, "v1beta1", "SeccompProfile");
+        let resource = ApiResource::from_gvk_with_plural(&gvk, "seccompprofiles");
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        eventually(SOON, "conversion works", async || {
+            let found = api.get("probe").await;
+            found.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+        self.delete("probe").await;
+        self.gone("probe").await;
     }
 
     /// Waits until there is an event. Its message.

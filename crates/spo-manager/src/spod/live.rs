@@ -21,6 +21,15 @@ pub(super) fn is_ours(live: &Value) -> bool {
     live["metadata"]["annotations"][RENDERED].is_string()
 }
 
+/// Whether what a write has returned is news to a table. The watch may have shown more by then, or
+/// that the object is gone, and would not show it a second time.
+pub(super) fn is_newer(returned: &Value, known: &Value) -> bool {
+    let version = |object: &Value| -> Option<u64> {
+        object["metadata"]["resourceVersion"].as_str()?.parse().ok()
+    };
+    returned["metadata"]["uid"] == known["metadata"]["uid"] && version(returned) > version(known)
+}
+
 /// Whether `live` says everything that `rendered` says. What the API server or others have added to
 /// it does not matter; what we have said earlier and do not say any more shows in the digest.
 pub(super) fn covers(live: &Value, rendered: &Value) -> bool {
@@ -160,6 +169,14 @@ mod tests {
         assert!(is_ours(&one));
         let other = stamp(json!({ "metadata": { "name": "a" }, "spec": 1 }));
         assert!(!covers(&one, &other));
+    }
+
+    #[test]
+    fn what_a_write_returns_is_news_only_about_the_same_object() {
+        let object = |uid: &str, version: &str| json!({ "metadata": { "uid": uid, "resourceVersion": version } });
+        assert!(is_newer(&object("a", "10"), &object("a", "9")));
+        assert!(!is_newer(&object("a", "9"), &object("a", "10")));
+        assert!(!is_newer(&object("a", "10"), &object("b", "9")));
     }
 
     #[test]

@@ -51,30 +51,10 @@ async fn create(api: &Api<DynamicObject>, object: &DynamicObject) -> DynamicObje
     api.create(&PostParams::default(), object).await.unwrap()
 }
 
-/// Until the API server knows where conversion is served: `Rig::with_nodes` does not wait for that.
-async fn converts(rig: &Rig) {
-    let api = cluster(rig, "SeccompProfile", "v1beta1");
-    create(
-        &cluster(rig, "SeccompProfile", "v1"),
-        &object(
-            "SeccompProfile",
-            "v1",
-            "probe",
-            json!({ "defaultAction": "SCMP_ACT_LOG" }),
-        ),
-    )
-    .await;
-    eventually(SOON, "conversion works", async || {
-        let found = api.get("probe").await;
-        found.map(|_| ()).map_err(|error| error.to_string())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn enumerations_and_the_fields_of_release_0_10_mean_what_they_meant() {
     let rig = Rig::with_nodes(0).await;
-    converts(&rig).await;
+    rig.converts().await;
     // kind, old version, old spec, fields of v1, fields of the old version
     let recordings = [
         (
@@ -141,7 +121,7 @@ async fn check(api: &Api<DynamicObject>, name: &str, expected: &Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_through_the_old_version_loses_nothing() {
     let rig = Rig::with_nodes(0).await;
-    converts(&rig).await;
+    rig.converts().await;
     let kind = "ProfileBinding";
     let v1 = namespaced(&rig, DEFAULT, kind, "v1");
     let spec = json!({
@@ -165,7 +145,7 @@ async fn an_edit_through_the_old_version_loses_nothing() {
 async fn a_flat_spod_of_release_0_10_and_its_commands_work() {
     let rig = Rig::with_nodes(0).await;
     rig.deploy();
-    converts(&rig).await;
+    rig.converts().await;
     let kind = "SecurityProfilesOperatorDaemon";
     let spec = json!({
         "enableSelinux": true,
@@ -234,7 +214,7 @@ async fn a_flat_spod_of_release_0_10_and_its_commands_work() {
 async fn a_list_of_many_old_objects_converts_in_time() {
     const COUNT: usize = 1000;
     let rig = Rig::with_nodes(0).await;
-    converts(&rig).await;
+    rig.converts().await;
     let kind = "ProfileBinding";
     let api = namespaced(&rig, DEFAULT, kind, "v1");
     let mut creations = JoinSet::new();

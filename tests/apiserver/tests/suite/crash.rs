@@ -20,7 +20,7 @@ use spo_test_apiserver::rig::Rig;
 use spo_test_apiserver::wait::{SOON, eventually};
 
 /// A system call, by names of which one is enough, and the how manyeth of it in one thread.
-type Point = (&'static str, u32);
+pub(super) type Point = (&'static str, u32);
 
 const RENAME: &str = "?renameat,?renameat2,?rename";
 const SEND: &str = "sendto,sendmsg,writev";
@@ -53,7 +53,7 @@ const REMOVING: &[Point] = &[
 ];
 
 /// What a manager does is requests.
-const ASKING: &[Point] = &[
+pub(super) const ASKING: &[Point] = &[
     (SEND, 1),
     (RECEIVE, 2),
     (SEND, 2),
@@ -72,7 +72,7 @@ enum Left {
 }
 
 /// Attaches strace to a process, to do something to its system calls.
-async fn attach(rig: &Rig, pid: u32, calls: &str, inject: &str) -> Process {
+pub(super) async fn attach(rig: &Rig, pid: u32, calls: &str, inject: &str) -> Process {
     let log = rig.directory().join("strace.log");
     // A former one.
     std::fs::remove_file(&log).ok();

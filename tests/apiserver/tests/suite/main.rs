@@ -13,10 +13,12 @@
     reason = "somebody has to write the files that are in the way"
 )]
 
+mod adversity;
 mod base;
 mod conversion;
 mod crash;
 mod deletion;
+mod examples;
 mod install;
 mod leader;
 mod many;
