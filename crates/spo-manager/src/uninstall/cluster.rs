@@ -28,6 +28,8 @@ use crate::object::{Node, Pod};
 
 /// Objects listed at once.
 const PAGE: u32 = 500;
+/// The pods of the DaemonSet.
+const DAEMONS: &str = "app=security-profiles-operator,name=spod";
 /// How long a changed definition takes to be acted on, at most.
 const SPREAD: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -75,9 +77,6 @@ impl Cluster<'_> {
                 }
             }
         }
-        let nodes = list::<Node>(&Api::all(self.client.clone()), "nodes").await?;
-        let nodes = nodes.iter().map(|node| (node.name_any(), node.is_up()));
-        seen.nodes = nodes.collect();
         Ok(seen)
     }
 
@@ -101,6 +100,17 @@ impl Cluster<'_> {
         seen.daemon_sets = sets
             .map(|set| format!("{}/{}", set.namespace().unwrap_or_default(), set.name_any()))
             .collect();
+        let nodes = list::<Node>(&Api::all(self.client.clone()), "nodes").await?;
+        let nodes = nodes.iter().map(|node| (node.name_any(), node.is_up()));
+        seen.nodes = nodes.collect();
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        for pod in list_labelled(&pods, "pods", DAEMONS).await? {
+            let namespace = pod.namespace().unwrap_or_default();
+            let node = pod.daemon_on(&namespace);
+            if node.is_some_and(|node| seen.nodes.get(node) == Some(&true)) {
+                seen.daemons.push(format!("{namespace}/{}", pod.name_any()));
+            }
+        }
         for webhook in WEBHOOKS {
             let api: Api<DynamicObject> =
                 Api::all_with(self.client.clone(), &webhook_target(webhook).resource);
@@ -243,8 +253,15 @@ async fn list<K>(api: &Api<K>, what: &str) -> Result<Vec<K>, Error>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
+    list_labelled(api, what, "").await
+}
+
+async fn list_labelled<K>(api: &Api<K>, what: &str, labels: &str) -> Result<Vec<K>, Error>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
     let mut found = Vec::new();
-    let mut page = ListParams::default().limit(PAGE);
+    let mut page = ListParams::default().limit(PAGE).labels(labels);
     loop {
         let list = api.list(&page).await.map_err(read(what))?;
         found.extend(list.items);
