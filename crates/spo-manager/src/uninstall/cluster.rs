@@ -132,7 +132,7 @@ impl Cluster<'_> {
         let start = tokio::time::Instant::now();
         let mut told = false;
         let listed = loop {
-            match list_metadata(&api).await {
+            match listed_in_time(&api).await {
                 Err(error) if cannot_convert(&error) && start.elapsed() < SPREAD => {
                     if self.dry_run {
                         return Err(Error::Convert {
@@ -233,12 +233,33 @@ fn without_conversion(definition: &str) -> Step {
     }
 }
 
-/// Whether the API server could not read what is stored, because of the conversion webhook.
+/// Whether the API server could not read what is stored, because of the conversion webhook. A cache
+/// that it can not fill for that reason is "initializing" for ever.
 fn cannot_convert(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else {
         return false;
     };
-    status.code >= 500 && status.message.contains("conversion webhook")
+    let text = &status.message;
+    (status.code >= 500 && text.contains("conversion webhook"))
+        || text.contains("storage is (re)initializing")
+        || (status.code == 504 && text == NO_ANSWER)
+}
+
+/// What [`listed_in_time`] says when there is no answer.
+const NO_ANSWER: &str = "no answer in time";
+/// How long a listing may take.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// A listing with an end: an API server that waits for a webhook may not answer at all.
+async fn listed_in_time(
+    api: &Api<DynamicObject>,
+) -> Result<Vec<PartialObjectMeta<DynamicObject>>, kube::Error> {
+    match tokio::time::timeout(DEADLINE, list_metadata(api)).await {
+        Ok(listed) => listed,
+        Err(_elapsed) => Err(kube::Error::Api(Box::new(
+            kube::core::Status::failure(NO_ANSWER, "Timeout").with_code(504),
+        ))),
+    }
 }
 
 fn read(what: &str) -> impl Fn(kube::Error) -> Error + use<> {
