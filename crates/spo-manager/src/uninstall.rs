@@ -206,9 +206,14 @@ impl Uninstallation<'_> {
             (self.say)(&format!("deleting {spod}"));
             self.delete(target(spod)).await?;
         }
-        self.wait("the SPODs and their DaemonSets are gone", |seen| {
-            seen.of(Turn::Configuration).next().is_none() && seen.daemon_sets.is_empty()
-        })
+        self.wait(
+            "the SPODs, their DaemonSets and the daemons are gone",
+            |seen| {
+                seen.of(Turn::Configuration).next().is_none()
+                    && seen.daemon_sets.is_empty()
+                    && seen.daemons.is_empty()
+            },
+        )
         .await
     }
 

@@ -28,6 +28,8 @@ use crate::object::{Node, Pod};
 
 /// Objects listed at once.
 const PAGE: u32 = 500;
+/// The pods of the DaemonSet.
+const DAEMONS: &str = "app=security-profiles-operator,name=spod";
 /// How long a changed definition takes to be acted on, at most.
 const SPREAD: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -75,9 +77,6 @@ impl Cluster<'_> {
                 }
             }
         }
-        let nodes = list::<Node>(&Api::all(self.client.clone()), "nodes").await?;
-        let nodes = nodes.iter().map(|node| (node.name_any(), node.is_up()));
-        seen.nodes = nodes.collect();
         Ok(seen)
     }
 
@@ -101,6 +100,17 @@ impl Cluster<'_> {
         seen.daemon_sets = sets
             .map(|set| format!("{}/{}", set.namespace().unwrap_or_default(), set.name_any()))
             .collect();
+        let nodes = list::<Node>(&Api::all(self.client.clone()), "nodes").await?;
+        let nodes = nodes.iter().map(|node| (node.name_any(), node.is_up()));
+        seen.nodes = nodes.collect();
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        for pod in list_labelled(&pods, "pods", DAEMONS).await? {
+            let namespace = pod.namespace().unwrap_or_default();
+            let node = pod.daemon_on(&namespace);
+            if node.is_some_and(|node| seen.nodes.get(node) == Some(&true)) {
+                seen.daemons.push(format!("{namespace}/{}", pod.name_any()));
+            }
+        }
         for webhook in WEBHOOKS {
             let api: Api<DynamicObject> =
                 Api::all_with(self.client.clone(), &webhook_target(webhook).resource);
@@ -122,7 +132,7 @@ impl Cluster<'_> {
         let start = tokio::time::Instant::now();
         let mut told = false;
         let listed = loop {
-            match list_metadata(&api).await {
+            match listed_in_time(&api).await {
                 Err(error) if cannot_convert(&error) && start.elapsed() < SPREAD => {
                     if self.dry_run {
                         return Err(Error::Convert {
@@ -223,12 +233,33 @@ fn without_conversion(definition: &str) -> Step {
     }
 }
 
-/// Whether the API server could not read what is stored, because of the conversion webhook.
+/// Whether the API server could not read what is stored, because of the conversion webhook. A cache
+/// that it can not fill for that reason is "initializing" for ever.
 fn cannot_convert(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else {
         return false;
     };
-    status.code >= 500 && status.message.contains("conversion webhook")
+    let text = &status.message;
+    (status.code >= 500 && text.contains("conversion webhook"))
+        || text.contains("storage is (re)initializing")
+        || (status.code == 504 && text == NO_ANSWER)
+}
+
+/// What [`listed_in_time`] says when there is no answer.
+const NO_ANSWER: &str = "no answer in time";
+/// How long a listing may take.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// A listing with an end: an API server that waits for a webhook may not answer at all.
+async fn listed_in_time(
+    api: &Api<DynamicObject>,
+) -> Result<Vec<PartialObjectMeta<DynamicObject>>, kube::Error> {
+    match tokio::time::timeout(DEADLINE, list_metadata(api)).await {
+        Ok(listed) => listed,
+        Err(_elapsed) => Err(kube::Error::Api(Box::new(
+            kube::core::Status::failure(NO_ANSWER, "Timeout").with_code(504),
+        ))),
+    }
 }
 
 fn read(what: &str) -> impl Fn(kube::Error) -> Error + use<> {
@@ -243,8 +274,15 @@ async fn list<K>(api: &Api<K>, what: &str) -> Result<Vec<K>, Error>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
+    list_labelled(api, what, "").await
+}
+
+async fn list_labelled<K>(api: &Api<K>, what: &str, labels: &str) -> Result<Vec<K>, Error>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
     let mut found = Vec::new();
-    let mut page = ListParams::default().limit(PAGE);
+    let mut page = ListParams::default().limit(PAGE).labels(labels);
     loop {
         let list = api.list(&page).await.map_err(read(what))?;
         found.extend(list.items);

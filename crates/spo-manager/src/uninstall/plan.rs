@@ -70,6 +70,8 @@ pub(super) struct Seen {
     pub(super) objects: Vec<Object>,
     /// The DaemonSets that belong to a SPOD, as `namespace/name`.
     pub(super) daemon_sets: Vec<String>,
+    /// Pods that run a daemon on a node that answers. One that still runs would report again.
+    pub(super) daemons: Vec<String>,
     /// The webhook configurations, by kind and name.
     pub(super) webhooks: Vec<(&'static str, &'static str)>,
     /// Our definitions.

@@ -1,3 +1,5 @@
+//! Tests of the plan of an uninstallation.
+
 use std::time::Duration;
 
 use super::*;
