@@ -2,11 +2,13 @@
 //! operator itself consists of.
 //!
 //! Every manager serves conversion; only the leader works. It holds every profile and every report
-//! in memory, small; of pods only those which use a profile. Nothing is listed but at the start.
+//! in memory, small; of pods only those which use a profile. Nothing is listed but at the start, and
+//! the pods of a namespace when its first ProfileBinding comes.
 //!
 //! Tasks: `health`, `conversion`, `certificate` (what conversion is served with) and `lead`, which
-//! runs [`trust`], [`seccomp`] and [`spod`].
+//! runs [`trust`], [`seccomp`], [`binding`] and [`spod`].
 
+mod binding;
 mod conversion;
 mod crds;
 mod object;
@@ -55,7 +57,7 @@ pub struct Config {
 /// The jobs of a manager.
 #[derive(Debug, Clone, Copy)]
 pub struct Jobs {
-    /// Sums up node statuses, protects profiles in use.
+    /// Sums up node statuses, protects profiles and bindings in use.
     pub node_status: bool,
     /// Renders what the operator consists of.
     pub spod: bool,
@@ -114,6 +116,7 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
             namespace: config.namespace.clone(),
             spod: config.spod_name.clone(),
         };
+        let bindings = client.clone();
         let spod = spod::Context {
             client,
             namespace: config.namespace,
@@ -126,7 +129,10 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
                 trust::run(trust, shutdown.clone()),
                 async {
                     if config.jobs.node_status {
-                        seccomp::run(seccomp, shutdown.clone()).await;
+                        tokio::join!(
+                            seccomp::run(seccomp, shutdown.clone()),
+                            binding::run(bindings, shutdown.clone()),
+                        );
                     }
                 },
                 async {

@@ -35,6 +35,17 @@ pub struct Profile {
     pub value: Option<String>,
 }
 
+/// A ProfileBinding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binding {
+    /// Where it is.
+    pub namespace: String,
+    /// What it is called there.
+    pub name: String,
+    /// What it says, or why that can not be read; `None` if it is not to be applied any more.
+    pub rule: Option<Result<Rule, String>>,
+}
+
 /// An event of a watch, reduced to what is kept.
 #[derive(Debug)]
 pub enum Seen {
@@ -44,8 +55,8 @@ pub enum Seen {
     RawProfile(Event<String>),
     /// The name of a configuration, and its `allowedSystemProfiles`.
     Spod(Event<(String, Vec<String>)>),
-    /// A ProfileBinding. `None` for what it says if it is not to be applied any more.
-    Binding(Event<(String, String, Option<Result<Rule, String>>)>),
+    /// A ProfileBinding.
+    Binding(Event<Binding>),
 }
 
 impl Cache {
@@ -82,8 +93,9 @@ impl Cache {
                     .observe(event, |(name, allowed)| (name, Some(allowed)));
             }
             Seen::Binding(event) => {
-                self.bindings
-                    .observe(event, |(namespace, name, rule)| ((namespace, name), rule));
+                self.bindings.observe(event, |binding| {
+                    ((binding.namespace, binding.name), binding.rule)
+                });
             }
         }
     }

@@ -56,7 +56,7 @@ fn events(client: Client, namespace: &str) -> impl Stream<Item = Seen> + Send + 
         profiles::<SelinuxProfile>(&client, ProfileKind::SelinuxProfile).boxed(),
         profiles::<AppArmorProfile>(&client, ProfileKind::AppArmorProfile).boxed(),
         watch(bindings, "")
-            .map(|event| Seen::Binding(reduce(event, HeldBinding::rule)))
+            .map(|event| Seen::Binding(reduce(event, HeldBinding::reduce)))
             .boxed(),
         watch(raw_profiles, "")
             .map(|event| Seen::RawProfile(reduce(event, |object| object.name_any())))

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use kube::core::ObjectMeta;
-use kube::{Resource, ResourceExt as _};
+use kube::Resource;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use spo_api::node_status::ProfileState;
@@ -14,7 +14,7 @@ use spo_api::profile_binding::{ProfileBinding, ProfileBindingSpec};
 use spo_api::spod::{SecurityProfilesOperatorDaemon, SelinuxOptions};
 
 use crate::admission::binding::rule::Rule;
-use crate::cache::Profile;
+use crate::cache::{Binding, Profile};
 
 /// A profile of the kind `K` without what is in it.
 #[derive(Deserialize, Clone, Debug)]
@@ -108,17 +108,18 @@ pub(super) struct HeldBinding {
 }
 
 impl HeldBinding {
-    /// Its namespace, its name, and what it says, or why that can not be read; `None` if it is
-    /// being deleted: it waits for its pods to end, and gets no more of them.
-    pub(super) fn rule(self) -> (String, String, Option<Result<Rule, String>>) {
-        let name = self.name_any();
-        let namespace = self.metadata.namespace.unwrap_or_default();
+    /// What is kept. One that is being deleted waits for its pods to end, and gets no more of them.
+    pub(super) fn reduce(self) -> Binding {
         let rule = self.metadata.deletion_timestamp.is_none().then(|| {
             let spec: Result<ProfileBindingSpec, _> = serde_json::from_value(self.spec);
             spec.map(Rule::new)
                 .map_err(|error| format!("its spec can not be read: {error}"))
         });
-        (namespace, name, rule)
+        Binding {
+            namespace: self.metadata.namespace.unwrap_or_default(),
+            name: self.metadata.name.unwrap_or_default(),
+            rule,
+        }
     }
 }
 
@@ -215,22 +216,26 @@ mod tests {
 
     #[test]
     fn a_binding_is_what_it_says_until_it_is_deleted() {
-        let rule = |metadata: Value, spec: Value| {
+        let reduce = |metadata: Value, spec: Value| {
             let object = json!({"metadata": metadata, "spec": spec});
             let held: HeldBinding = serde_json::from_value(object).unwrap();
-            held.rule()
+            held.reduce()
         };
         let spec = json!({"image": "i", "profileRef": {"kind": "SelinuxProfile", "name": "p"}});
         let metadata = json!({"namespace": "n", "name": "b"});
-        let (namespace, name, said) = rule(metadata.clone(), spec.clone());
+        let Binding {
+            namespace,
+            name,
+            rule,
+        } = reduce(metadata.clone(), spec.clone());
         assert_eq!((namespace.as_str(), name.as_str()), ("n", "b"));
-        let said = said.unwrap().unwrap();
-        assert_eq!((said.image.as_str(), said.profile.as_str()), ("i", "p"));
-        let (_, _, said) = rule(metadata.clone(), json!({"image": 1}));
-        assert!(said.unwrap().unwrap_err().contains("can not be read"));
+        let rule = rule.unwrap().unwrap();
+        assert_eq!((rule.image.as_str(), rule.profile.as_str()), ("i", "p"));
+        let odd = reduce(metadata.clone(), json!({"image": 1})).rule;
+        assert!(odd.unwrap().unwrap_err().contains("can not be read"));
         let mut deleted = metadata;
         deleted["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        assert_eq!(rule(deleted, spec).2, None);
+        assert_eq!(reduce(deleted, spec).rule, None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::cache::Seen;
+use crate::cache::{Binding, Seen};
 
 struct Server {
     router: Router,
@@ -132,7 +132,11 @@ async fn what_is_not_bound_is_counted() {
     let response = server.ask(path, &review).await;
     assert_eq!(response["status"]["code"], 500);
     server.sync();
-    let unreadable = ("n".to_owned(), "b".to_owned(), Some(Err("odd".to_owned())));
+    let unreadable = Binding {
+        namespace: "n".to_owned(),
+        name: "b".to_owned(),
+        rule: Some(Err("odd".to_owned())),
+    };
     let seen = Seen::Binding(Event::Apply(unreadable));
     server.cache.write().unwrap().observe(seen);
     let response = server.ask(path, &review).await;

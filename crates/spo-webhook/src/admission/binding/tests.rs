@@ -4,7 +4,7 @@ use spo_api::node_status::ProfileState;
 use spo_api::profile::ProfileKind;
 
 use super::*;
-use crate::cache::{Profile, Seen};
+use crate::cache::{Binding, Profile, Seen};
 
 const SECCOMP: ProfileKind = ProfileKind::SeccompProfile;
 const SELINUX: ProfileKind = ProfileKind::SelinuxProfile;
@@ -58,7 +58,15 @@ fn bind_selected(
         "podSelector": selector,
     });
     let rule = rule::Rule::new(serde_json::from_value(spec).unwrap());
-    let binding = ("ns".to_owned(), name.to_owned(), Some(Ok(rule)));
+    see(cache, "ns", name, Some(Ok(rule)));
+}
+
+fn see(cache: &mut Cache, namespace: &str, name: &str, rule: Option<Result<rule::Rule, String>>) {
+    let binding = Binding {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        rule,
+    };
     cache.observe(Seen::Binding(Event::Apply(binding)));
 }
 
@@ -369,14 +377,8 @@ fn only_new_pods_of_the_namespace_are_bound() {
     let mut windows = pod();
     windows["spec"]["os"] = json!({"name": "windows"});
     check(&cache, &windows, &json!([]), &[]);
-    let other = (
-        "ns-2".to_owned(),
-        "b".to_owned(),
-        Some(Err("odd".to_owned())),
-    );
-    cache.observe(Seen::Binding(Event::Apply(other)));
-    let gone = ("ns".to_owned(), "b".to_owned(), None);
-    cache.observe(Seen::Binding(Event::Apply(gone)));
+    see(&mut cache, "ns-2", "b", Some(Err("odd".to_owned())));
+    see(&mut cache, "ns", "b", None);
     check(&cache, &pod(), &json!([]), &[]);
 }
 
