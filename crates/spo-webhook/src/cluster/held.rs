@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use kube::core::ObjectMeta;
 use kube::Resource;
+use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use spo_api::node_status::ProfileState;

@@ -14,6 +14,7 @@
 )]
 
 mod base;
+mod binding;
 mod conversion;
 mod crash;
 mod deletion;
