@@ -1,3 +1,5 @@
+//! Which events touch which bindings, and whose pods are watched.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a pod becomes, binding by binding: exact patches and exact warnings.
+
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use spo_api::node_status::ProfileState;
