@@ -6,6 +6,7 @@ use spo_api::node_status::ProfileState;
 use spo_api::profile::ProfileKind;
 
 use super::*;
+use crate::admission::decision::Operation;
 use crate::cache::{Binding, Profile, Seen};
 
 const SECCOMP: ProfileKind = ProfileKind::SeccompProfile;
@@ -80,7 +81,8 @@ fn ask(cache: &Cache, operation: &str, object: Value) -> Decision {
     decide(&serde_json::from_value(request).unwrap(), cache)
 }
 
-/// The pod as it is then, and the warnings.
+/// Checks what is patched, and what is warned of. A pod that was patched is as it should be: nothing
+/// more is to be done if it is asked about again.
 #[track_caller]
 fn check(cache: &Cache, pod: &Value, patch: &Value, warnings: &[&str]) {
     let (operations, said) = match ask(cache, "CREATE", pod.clone()) {
@@ -101,6 +103,23 @@ fn check(cache: &Cache, pod: &Value, patch: &Value, warnings: &[&str]) {
     };
     assert_eq!(json!(operations), *patch);
     assert_eq!(said, warnings);
+    let again = ask(cache, "CREATE", patched(pod.clone(), &operations));
+    assert!(matches!(again, Decision::Allow { .. }), "{again:?}");
+}
+
+/// What the API server makes of a patch: the parent of every path has to be there.
+fn patched(mut object: Value, operations: &[Operation]) -> Value {
+    for operation in operations {
+        let (Operation::Add { path, .. } | Operation::Remove { path }) = operation;
+        let (parent, member) = path.rsplit_once('/').unwrap();
+        let member = member.replace("~1", "/").replace("~0", "~");
+        let parent = object.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        match operation {
+            Operation::Add { value, .. } => parent.insert(member, value.clone()),
+            Operation::Remove { .. } => Some(parent.remove(&member).unwrap()),
+        };
+    }
+    object
 }
 
 fn add(path: &str, value: Value) -> Value {
