@@ -1,7 +1,7 @@
 //! Finalizers that upstream has left, and that nobody would ever take away: an object with one could
 //! not be deleted any more.
 //!
-//! SeccompProfiles are adopted by their own controller. The others are looked at here, for as long
+//! SeccompProfiles and ProfileBindings are adopted by their own controllers. The others are looked at here, for as long
 //! as a manager leads: during a change-over a daemon of upstream that still runs may add one again.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,6 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use spo_api::apparmor_profile::AppArmorProfile;
 use spo_api::meta;
-use spo_api::profile_binding::ProfileBinding;
 use spo_api::profile_recording::ProfileRecording;
 use spo_api::raw_selinux_profile::RawSelinuxProfile;
 use spo_api::selinux_profile::SelinuxProfile;
@@ -43,7 +42,6 @@ pub(crate) async fn run(client: Client, shutdown: Shutdown) {
         events::<AppArmorProfile>(&client).boxed(),
         events::<RawSelinuxProfile>(&client).boxed(),
         events::<SelinuxProfile>(&client).boxed(),
-        events::<ProfileBinding>(&client).boxed(),
         events::<ProfileRecording>(&client).boxed(),
     ]);
     let controller = Controller {
@@ -211,12 +209,12 @@ mod tests {
     #[test]
     fn only_what_upstream_has_left_is_taken_away() {
         let key = Key {
-            kind: "ProfileBinding".to_owned(),
+            kind: "ProfileRecording".to_owned(),
             namespace: Some("team".to_owned()),
             name: "b".to_owned(),
         };
         for (finalizers, kept) in [
-            (&["active-workload-lock"][..], Some("[]")),
+            (&["active-seccomp-profile-recording-lock"][..], Some("[]")),
             (
                 &["spo.x-k8s.io/has-unmerged-profiles", "example.com/a"],
                 Some("[\"example.com/a\"]"),
@@ -225,13 +223,13 @@ mod tests {
             (&[], None),
         ] {
             let row = Row {
-                resource: ApiResource::erase::<ProfileBinding>(&()),
+                resource: ApiResource::erase::<ProfileRecording>(&()),
                 resource_version: Some("7".to_owned()),
                 finalizers: finalizers.iter().map(|&f| f.to_owned()).collect(),
             };
             let expected = kept.map(|kept| {
                 format!(
-                    "patch ProfileBinding/b {{\"metadata\":{{\"finalizers\":{kept},\
+                    "patch ProfileRecording/b {{\"metadata\":{{\"finalizers\":{kept},\
                      \"resourceVersion\":\"7\"}}}}"
                 )
             });

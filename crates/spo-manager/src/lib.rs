@@ -2,11 +2,13 @@
 //! operator itself consists of.
 //!
 //! Every manager serves conversion; only the leader works. It holds every profile and every report
-//! in memory, small; of pods only those which use a profile. Nothing is listed but at the start.
+//! in memory, small; of pods only those which use a profile. Nothing is listed but at the start, and
+//! the pods of a namespace when its first ProfileBinding comes.
 //!
 //! Tasks: `health`, `conversion`, `certificate` (what conversion is served with) and `lead`, which
-//! runs [`trust`], [`seccomp`], [`spod`] and [`leftover`].
+//! runs [`trust`], [`seccomp`], [`binding`], [`spod`] and [`leftover`].
 
+mod binding;
 mod conversion;
 mod crds;
 mod leftover;
@@ -60,7 +62,7 @@ pub struct Config {
 /// The jobs of a manager.
 #[derive(Debug, Clone, Copy)]
 pub struct Jobs {
-    /// Sums up node statuses, protects profiles in use.
+    /// Sums up node statuses, protects profiles and bindings in use.
     pub node_status: bool,
     /// Renders what the operator consists of.
     pub spod: bool,
@@ -131,6 +133,7 @@ async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
     let restriction = config.settings.restrict_to_namespace.as_deref();
     let namespaces = Namespaces::parse(restriction, &config.namespace);
     info!("{namespaces}");
+    let bound = namespaces.clone();
     let seccomp = seccomp::Context {
         client: client.clone(),
         namespace: config.namespace.clone(),
@@ -149,7 +152,10 @@ async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
         leftover::run(client.clone(), shutdown.clone()),
         async {
             if config.jobs.node_status {
-                seccomp::run(seccomp, shutdown.clone()).await;
+                tokio::join!(
+                    seccomp::run(seccomp, shutdown.clone()),
+                    binding::run(client.clone(), bound, shutdown.clone()),
+                );
             }
         },
         async {

@@ -31,6 +31,14 @@ impl Namespaces {
         names.insert(own.to_owned());
         Self::Only(names)
     }
+
+    /// Whether a namespace is one of them.
+    pub(crate) fn contain(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(namespace),
+        }
+    }
 }
 
 /// The log lines of upstream, which people look for.

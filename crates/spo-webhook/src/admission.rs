@@ -3,6 +3,7 @@
 //! A new decision is a function from a [`Request`] and the [`Cache`] to a [`Decision`], and its line
 //! in [`WEBHOOKS`].
 
+pub mod binding;
 pub mod decision;
 pub mod exec_metadata;
 pub mod raw_selinux;
@@ -16,11 +17,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use spo_process::chain::chain;
+use tracing::warn;
 
 use crate::cache::Cache;
-use crate::http::{self, Intake, refused};
+use crate::http::{self, Intake, Warnings, refused};
 use decision::Decision;
-use review::{BadReview, Request, Verb, review};
+use review::{BadReview, Request, Warned, review};
 
 /// Bytes of a review, as upstream has it.
 const LIMIT: usize = 7 << 20;
@@ -49,7 +51,7 @@ pub enum Decide {
 pub static WEBHOOKS: [Webhook; 4] = [
     Webhook {
         path: "/mutate-v1-pod-binding",
-        decide: Decide::Request(binding),
+        decide: Decide::Cached(binding::decide),
     },
     Webhook {
         path: "/mutate-v1-pod-recording",
@@ -64,14 +66,6 @@ pub static WEBHOOKS: [Webhook; 4] = [
         decide: Decide::Cached(raw_selinux::decide),
     },
 ];
-
-/// No profile is bound yet. Of a pod that exists, none ever will be.
-fn binding(request: &Request) -> Decision {
-    match request.operation {
-        Verb::Create | Verb::Delete => Decision::allow("pod unchanged"),
-        Verb::Update | Verb::Connect => Decision::allow("pod update, skipping mutation"),
-    }
-}
 
 /// No recording is started yet.
 fn recording(_: &Request) -> Decision {
@@ -130,11 +124,31 @@ async fn admit(State(shared): State<Shared>, request: axum::extract::Request) ->
             let cache = cache.read().unwrap_or_else(PoisonError::into_inner);
             webhook.decide.decide(request, &cache)
         })?;
-        Ok::<_, BadReview>((body.answer(answer.body), answer.outcome))
+        if let Some(warned) = &answer.warned {
+            tell(webhook.path, warned);
+        }
+        let warnings = answer.warned.map_or(0, |warned| warned.warnings.len());
+        Ok::<_, BadReview>((body.answer(answer.body), answer.outcome, Warnings(warnings)))
     });
     match worked.await {
-        Ok(Ok((body, outcome))) => http::json(body, outcome),
+        Ok(Ok((body, outcome, warnings))) => {
+            let mut response = http::json(body, outcome);
+            response.extensions_mut().insert(warnings);
+            response
+        }
         Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, chain(&error)),
         Err(refusal) => refusal,
+    }
+}
+
+/// Who creates a pod is often a controller, which shows no warnings to anybody.
+fn tell(path: &'static str, warned: &Warned) {
+    let Warned {
+        namespace,
+        name,
+        warnings,
+    } = warned;
+    for warning in warnings {
+        warn!(path, %namespace, %name, "{warning}");
     }
 }

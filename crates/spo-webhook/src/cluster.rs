@@ -1,21 +1,26 @@
 //! The watches that fill the cache.
 
+mod held;
+
+use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{Stream, StreamExt as _, stream};
-use kube::core::{ObjectMeta, PartialObjectMeta};
+use kube::core::{ClusterResourceScope, PartialObjectMeta};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::Deserialize;
+use spo_api::apparmor_profile::AppArmorProfile;
+use spo_api::profile::ProfileKind;
 use spo_api::raw_selinux_profile::RawSelinuxProfile;
+use spo_api::seccomp_profile::SeccompProfile;
 use spo_api::selinux_profile::SelinuxProfile;
-use spo_api::spod::{SecurityProfilesOperatorDaemon, SelinuxOptions};
 use spo_kube::watch::watch;
 use spo_process::tasks::Shutdown;
 use tokio::sync::watch::Sender;
 use tracing::info;
 
 use crate::cache::{Cache, Seen};
+use held::{HeldBinding, HeldProfile, HeldSpod};
 
 /// Keeps the cache at what the cluster says, until shutdown. `synced` tells when it is complete.
 pub(crate) async fn follow(
@@ -42,16 +47,16 @@ pub(crate) async fn follow(
     }
 }
 
-/// A profile without what is in it.
-type Name<K> = PartialObjectMeta<K>;
-
 fn events(client: Client, namespace: &str) -> impl Stream<Item = Seen> + Send + use<> {
-    let profiles: Api<Name<SelinuxProfile>> = Api::all(client.clone());
-    let raw_profiles: Api<Name<RawSelinuxProfile>> = Api::all(client.clone());
-    let spods: Api<HeldSpod> = Api::namespaced(client, namespace);
+    let raw_profiles: Api<PartialObjectMeta<RawSelinuxProfile>> = Api::all(client.clone());
+    let bindings: Api<HeldBinding> = Api::all(client.clone());
+    let spods: Api<HeldSpod> = Api::namespaced(client.clone(), namespace);
     stream::select_all([
-        watch(profiles, "")
-            .map(|event| Seen::Profile(reduce(event, |object| object.name_any())))
+        profiles::<SeccompProfile>(&client, ProfileKind::SeccompProfile).boxed(),
+        profiles::<SelinuxProfile>(&client, ProfileKind::SelinuxProfile).boxed(),
+        profiles::<AppArmorProfile>(&client, ProfileKind::AppArmorProfile).boxed(),
+        watch(bindings, "")
+            .map(|event| Seen::Binding(reduce(event, HeldBinding::reduce)))
             .boxed(),
         watch(raw_profiles, "")
             .map(|event| Seen::RawProfile(reduce(event, |object| object.name_any())))
@@ -66,6 +71,17 @@ fn events(client: Client, namespace: &str) -> impl Stream<Item = Seen> + Send + 
     ])
 }
 
+fn profiles<K>(client: &Client, kind: ProfileKind) -> impl Stream<Item = Seen> + Send + use<K>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + Send + 'static,
+{
+    let api: Api<HeldProfile<K>> = Api::all(client.clone());
+    watch(api, "").map(move |event| {
+        let keep = |profile: HeldProfile<K>| (profile.name_any(), profile.reduce(kind));
+        Seen::Profile(kind, reduce(event, keep))
+    })
+}
+
 fn reduce<O, T>(event: Event<O>, keep: impl Fn(O) -> T) -> Event<T> {
     match event {
         Event::Init => Event::Init,
@@ -73,81 +89,5 @@ fn reduce<O, T>(event: Event<O>, keep: impl Fn(O) -> T) -> Event<T> {
         Event::InitDone => Event::InitDone,
         Event::Apply(object) => Event::Apply(keep(object)),
         Event::Delete(object) => Event::Delete(keep(object)),
-    }
-}
-
-/// The configuration without what steers others.
-///
-/// A list that can not be read fails the watch, on purpose: to go on without it would let in what an
-/// administrator has forbidden.
-#[derive(Resource, Deserialize, Clone, Debug)]
-#[resource(inherit = "SecurityProfilesOperatorDaemon")]
-struct HeldSpod {
-    metadata: ObjectMeta,
-    #[serde(default)]
-    spec: HeldSpodSpec,
-}
-
-#[derive(Deserialize, Clone, Debug, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct HeldSpodSpec {
-    selinux: Option<HeldSelinux>,
-    /// The place of older releases (decision 18).
-    selinux_options: Option<SelinuxOptions>,
-}
-
-#[derive(Deserialize, Clone, Debug, Default)]
-#[serde(default)]
-struct HeldSelinux {
-    options: Option<SelinuxOptions>,
-}
-
-impl HeldSpod {
-    /// The place of today wins, unless it says what the API server writes there by itself.
-    fn allowed_system_profiles(self) -> Vec<String> {
-        let HeldSpodSpec {
-            selinux,
-            selinux_options,
-        } = self.spec;
-        let default = SelinuxOptions::default().allowed_system_profiles;
-        let places = [selinux.and_then(|selinux| selinux.options), selinux_options];
-        let mut said = places
-            .into_iter()
-            .flatten()
-            .map(|options| options.allowed_system_profiles);
-        said.find(|allowed| *allowed != default).unwrap_or(default)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn the_place_of_today_wins_over_the_older_one() {
-        let check = |spec: Value, expected: &[&str]| {
-            let spod = json!({"metadata": {"name": "spod"}, "spec": spec});
-            let spod: HeldSpod = serde_json::from_value(spod).unwrap();
-            assert_eq!(spod.allowed_system_profiles(), expected);
-        };
-        let options = |name: &str| json!({"allowedSystemProfiles": [name]});
-        check(json!({}), &["container"]);
-        check(json!({"selinux": {"enable": true}}), &["container"]);
-        check(json!({"selinux": {"options": {}}}), &["container"]);
-        check(
-            json!({"selinux": {"options": {"allowedSystemProfiles": []}}}),
-            &[],
-        );
-        check(json!({"selinuxOptions": options("old")}), &["old"]);
-        check(
-            json!({"selinux": {"options": {}}, "selinuxOptions": options("old")}),
-            &["old"],
-        );
-        check(
-            json!({"selinux": {"options": options("new")}, "selinuxOptions": options("old")}),
-            &["new"],
-        );
     }
 }

@@ -22,6 +22,10 @@ const UNIT: usize = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outcome(pub(crate) &'static str);
 
+/// How many warnings an answer has, for the metrics, in the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Warnings(pub(crate) usize);
+
 /// What one route takes in: how much at once, and how much together.
 #[derive(Debug, Clone)]
 pub(crate) struct Intake {

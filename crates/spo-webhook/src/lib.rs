@@ -3,7 +3,7 @@
 //! Nothing is written, so that any number of webhooks may run, without a leader. No request waits
 //! for the API server: what a decision needs of the cluster is in memory.
 //!
-//! Needs of the API server: read SelinuxProfiles, RawSelinuxProfiles and the configuration.
+//! Needs of the API server: read the profiles of every kind, ProfileBindings and the configuration.
 //!
 //! Tasks: `certificate` (follows the files of a Secret), `cluster` (fills the cache), `ready`,
 //! `webhook` (the server) and `admin` (health and metrics). Start reading at [`admission`] and

@@ -1,4 +1,4 @@
-//! The metric families of a webhook: every request, by path and by how it ended.
+//! The metric families of a webhook: every request, by path and by how it ended, and every warning.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ const BUCKETS: [f64; 10] = [
 pub(crate) struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
+    warnings: IntCounterVec,
 }
 
 impl Metrics {
@@ -39,9 +40,17 @@ impl Metrics {
                 .buckets(BUCKETS.to_vec()),
                 &labels,
             )?,
+            warnings: IntCounterVec::new(
+                Opts::new(
+                    "security_profiles_operator_webhook_warnings_total",
+                    "Counter about warnings in answers of webhooks.",
+                ),
+                &["path"],
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
+        registry.register(Box::new(metrics.warnings.clone()))?;
         Ok(metrics)
     }
 
@@ -51,5 +60,10 @@ impl Metrics {
         self.durations
             .with_label_values(&labels)
             .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn count_warnings(&self, path: &'static str, warnings: usize) {
+        let counter = self.warnings.with_label_values(&[path]);
+        counter.inc_by(u64::try_from(warnings).unwrap_or(u64::MAX));
     }
 }

@@ -12,7 +12,7 @@ use axum::response::Response;
 use crate::admission::{self, WEBHOOKS};
 use crate::cache::Cache;
 use crate::conversion;
-use crate::http::Outcome;
+use crate::http::{Outcome, Warnings};
 use crate::metrics::Metrics;
 
 /// Every route.
@@ -39,6 +39,9 @@ async fn count(
     let outcome = response.extensions().get::<Outcome>().copied();
     let outcome = outcome.unwrap_or_else(|| unanswered(response.status()));
     metrics.count(path, outcome, start.elapsed());
+    if let Some(Warnings(warnings)) = response.extensions().get() {
+        metrics.count_warnings(path, *warnings);
+    }
     response
 }
 

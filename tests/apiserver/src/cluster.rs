@@ -1,5 +1,6 @@
 //! The cluster as the administrator sees it: clients, accounts, objects, and wiping it.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -15,6 +16,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, Config};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use spo_api::node_status::SecurityProfileNodeStatus;
 use spo_api::seccomp_profile::SeccompProfile;
@@ -278,26 +280,26 @@ async fn wipe_other_kinds(client: &Client) {
             vec![Api::all_with(client.clone(), &resource)]
         };
         for api in apis {
+            strip_finalizers(&api).await;
             api.delete_collection(&delete, &all).await.unwrap();
         }
     }
 }
 
-async fn strip_finalizers(profiles: &Api<SeccompProfile>) {
+async fn strip_finalizers<K>(objects: &Api<K>)
+where
+    K: Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let mut patches = JoinSet::new();
-    for profile in profiles
-        .list_metadata(&ListParams::default())
-        .await
-        .unwrap()
-    {
-        if profile.metadata.finalizers.unwrap_or_default().is_empty() {
+    for object in objects.list_metadata(&ListParams::default()).await.unwrap() {
+        if object.metadata.finalizers.unwrap_or_default().is_empty() {
             continue;
         }
-        let (profiles, name) = (profiles.clone(), profile.metadata.name.unwrap());
+        let (objects, name) = (objects.clone(), object.metadata.name.unwrap());
         patches.spawn(async move {
             let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
             // It may go at this moment.
-            profiles
+            objects
                 .patch_metadata(&name, &PatchParams::default(), &patch)
                 .await
                 .ok();

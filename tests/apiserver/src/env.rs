@@ -38,6 +38,15 @@ pub fn repository() -> PathBuf {
 
 /// Runs kubectl as the administrator. The output; or what it complained about.
 pub fn kubectl(args: &[&str]) -> Result<String, String> {
+    run_kubectl(args).map(|(output, _)| output)
+}
+
+/// Runs kubectl as the administrator. What it shows besides its output: warnings, for one.
+pub fn kubectl_warnings(args: &[&str]) -> Result<String, String> {
+    run_kubectl(args).map(|(_, warnings)| warnings)
+}
+
+fn run_kubectl(args: &[&str]) -> Result<(String, String), String> {
     let output = Command::new(variable("KUBECTL"))
         .args(args)
         .env("KUBECONFIG", kubeconfig())
@@ -46,7 +55,7 @@ pub fn kubectl(args: &[&str]) -> Result<String, String> {
         .map_err(|error| format!("kubectl: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
-        Ok(text(&output.stdout))
+        Ok((text(&output.stdout), text(&output.stderr)))
     } else {
         Err(format!(
             "kubectl {}: {}",

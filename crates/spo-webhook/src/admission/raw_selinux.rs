@@ -92,20 +92,21 @@ fn inheritable(cache: &Cache, own: Option<&str>) -> String {
 mod tests {
     use kube::runtime::watcher::Event;
     use serde_json::json;
+    use spo_api::profile::ProfileKind;
 
     use super::*;
-    use crate::cache::Seen;
+    use crate::cache::{Profile, Seen};
 
     fn cache(profiles: &[&str]) -> Cache {
         let mut cache = Cache::new("spod");
         for name in profiles {
-            cache.observe(Seen::Profile(Event::Apply((*name).to_owned())));
+            let profile = ((*name).to_owned(), Profile::default());
+            cache.observe(Seen::Profile(
+                ProfileKind::SelinuxProfile,
+                Event::Apply(profile),
+            ));
         }
-        for seen in [
-            Seen::Profile(Event::InitDone),
-            Seen::RawProfile(Event::InitDone),
-            Seen::Spod(Event::InitDone),
-        ] {
+        for seen in Seen::all_listed() {
             cache.observe(seen);
         }
         cache

@@ -84,6 +84,17 @@ pub struct Answer {
     /// An AdmissionReview with a response.
     pub body: Vec<u8>,
     pub(crate) outcome: Outcome,
+    /// What the user is warned of, for our log.
+    pub(crate) warned: Option<Warned>,
+}
+
+/// Warnings, and about what.
+#[derive(Debug)]
+pub(crate) struct Warned {
+    pub(crate) namespace: String,
+    /// The name, or where a name is still to be made up the start of it.
+    pub(crate) name: String,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Bytes that are no review: an answer could not say to what.
@@ -134,13 +145,30 @@ pub fn review(body: &[u8], decide: impl FnOnce(&Request) -> Decision) -> Result<
     }
     let request = request.ok_or(BadReview::NoRequest)?;
     let (response, outcome) = response(&request.uid, decide(&request))?;
+    let warned = (!response.warnings.is_empty()).then(|| Warned {
+        namespace: request.namespace.clone(),
+        name: name(&request).to_owned(),
+        warnings: response.warnings.clone(),
+    });
     let review = AnswerReview {
         api_version: &api_version,
         kind: KIND,
         response,
     };
     let body = serde_json::to_vec(&review).map_err(BadReview::Answer)?;
-    Ok(Answer { body, outcome })
+    Ok(Answer {
+        body,
+        outcome,
+        warned,
+    })
+}
+
+fn name(request: &Request) -> &str {
+    let start = request.object.pointer("/metadata/generateName");
+    match request.name.as_str() {
+        "" => start.and_then(Value::as_str).unwrap_or_default(),
+        name => name,
+    }
 }
 
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::cache::Seen;
+use crate::cache::{Binding, Seen};
 
 struct Server {
     router: Router,
@@ -29,9 +29,9 @@ fn server() -> Server {
 impl Server {
     fn sync(&self) {
         let mut cache = self.cache.write().unwrap();
-        cache.observe(Seen::Profile(Event::InitDone));
-        cache.observe(Seen::RawProfile(Event::InitDone));
-        cache.observe(Seen::Spod(Event::InitDone));
+        for seen in Seen::all_listed() {
+            cache.observe(seen);
+        }
     }
 
     async fn send(&self, path: &str, kind: &str, body: impl Into<Body>) -> (StatusCode, String) {
@@ -105,6 +105,7 @@ fn conversion_review(objects: &[Value]) -> Value {
 #[tokio::test]
 async fn pods_pass_unchanged_in_both_versions() {
     let server = server();
+    server.sync();
     for path in &PATHS[1..3] {
         for version in ["v1", "v1beta1"] {
             let review = admission_review(version, "Pod", &json!({"spec": {}}));
@@ -120,6 +121,31 @@ async fn pods_pass_unchanged_in_both_versions() {
     let response = server.ask(PATHS[1], &review).await;
     let text = "pod update, skipping mutation";
     assert_eq!(response["status"]["message"], text);
+}
+
+#[tokio::test]
+async fn what_is_not_bound_is_counted() {
+    let server = server();
+    let path = PATHS[1];
+    let mut review = admission_review("v1", "Pod", &json!({"spec": {}}));
+    review["request"]["namespace"] = json!("n");
+    let response = server.ask(path, &review).await;
+    assert_eq!(response["status"]["code"], 500);
+    server.sync();
+    let unreadable = Binding {
+        namespace: "n".to_owned(),
+        name: "b".to_owned(),
+        rule: Some(Err("odd".to_owned())),
+    };
+    let seen = Seen::Binding(Event::Apply(unreadable));
+    server.cache.write().unwrap().observe(seen);
+    let response = server.ask(path, &review).await;
+    let warning = "ProfileBinding \"b\" is skipped: odd";
+    assert_eq!(response["warnings"], json!([warning]));
+    let text = TextEncoder::new().encode_to_string(&server.registry.gather());
+    let family = "security_profiles_operator_webhook_warnings_total";
+    let line = format!("{family}{{path=\"{path}\"}} 1\n");
+    assert!(text.unwrap().contains(&line));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@
 
 mod adversity;
 mod base;
+mod binding;
 mod conversion;
 mod crash;
 mod deletion;
