@@ -55,13 +55,15 @@ pub(super) fn choose<'a>(pod: &Pod<'_>, namespace: &str, cache: &'a Cache) -> Ch
                 continue;
             }
         }
-        let value = match value(rule, cache.profile(rule.kind, &rule.profile)) {
+        let profile = cache.profile(rule.kind, &rule.profile);
+        let value = match value(rule, profile) {
             Ok(value) => value,
             Err(why) => {
                 choice.warnings.push(skipped(&why));
                 continue;
             }
         };
+        choice.warnings.extend(early(binding, rule, profile));
         let bound = Bound { binding, value };
         if let Some(first) = choice.put(rule, &containers, bound) {
             let why = format!(
@@ -111,7 +113,11 @@ fn target(rule: &Rule) -> String {
     }
 }
 
-/// What a pod writes to use a profile that all nodes have; or why there is no such thing.
+/// What a pod writes to use a profile; or why there is no such thing.
+///
+/// A profile that is not on every node at this moment is bound all the same: a container on a node
+/// that lacks it is not started, and tried again, until it is there. To skip the binding would let
+/// the container run without the profile for good, each time that a profile changes or a node joins.
 fn value<'a>(rule: &Rule, profile: Option<&'a Profile>) -> Result<&'a str, String> {
     let Rule {
         kind,
@@ -122,8 +128,16 @@ fn value<'a>(rule: &Rule, profile: Option<&'a Profile>) -> Result<&'a str, Strin
         return Err(format!("there is no {kind} {name:?}"));
     };
     match profile.state {
-        Some(ProfileState::Installed) => {}
-        Some(state) => return Err(format!("{kind} {name:?} is {state}, not Installed")),
+        Some(
+            ProfileState::Installed
+            | ProfileState::InProgress
+            | ProfileState::Pending
+            | ProfileState::Error,
+        ) => {}
+        // No node will ever have it, or none for long.
+        Some(
+            state @ (ProfileState::Disabled | ProfileState::Partial | ProfileState::Terminating),
+        ) => return Err(format!("{kind} {name:?} is {state}, not Installed")),
         None => {
             return Err(format!(
                 "{kind} {name:?} has no state yet, and is not Installed"
@@ -134,4 +148,20 @@ fn value<'a>(rule: &Rule, profile: Option<&'a Profile>) -> Result<&'a str, Strin
         .value
         .as_deref()
         .ok_or_else(|| format!("the status of {kind} {name:?} does not say how a pod uses it"))
+}
+
+/// What to say of a profile that is bound before all nodes have it.
+fn early(binding: &str, rule: &Rule, profile: Option<&Profile>) -> Option<String> {
+    let state = profile?.state?;
+    let Rule {
+        kind,
+        profile: name,
+        ..
+    } = rule;
+    (state != ProfileState::Installed).then(|| {
+        format!(
+            "ProfileBinding {binding:?}: {kind} {name:?} is {state}, not Installed: containers do \
+             not start on nodes that lack it"
+        )
+    })
 }

@@ -346,6 +346,27 @@ fn the_selector_decides_which_pods() {
 }
 
 #[test]
+fn a_profile_that_some_node_lacks_at_the_moment_is_bound() {
+    for state in [
+        ProfileState::Error,
+        ProfileState::Pending,
+        ProfileState::InProgress,
+    ] {
+        let mut cache = cache();
+        bind(&mut cache, "b", SECCOMP, "x", "*");
+        let file = Some("operator/x.json".to_owned());
+        profile(&mut cache, SECCOMP, "x", Some(state), file);
+        let context = json!({"seccompProfile": localhost("operator/x.json")});
+        let warning = format!(
+            "ProfileBinding \"b\": SeccompProfile \"x\" is {state}, not Installed: containers do \
+             not start on nodes that lack it"
+        );
+        let patch = json!([add("/spec/securityContext", context)]);
+        check(&cache, &pod(), &patch, &[&warning]);
+    }
+}
+
+#[test]
 fn a_profile_that_is_not_on_the_nodes_is_skipped() {
     let mut cache = cache();
     bind(&mut cache, "b", SECCOMP, "x", "bar");
@@ -362,12 +383,9 @@ fn a_profile_that_is_not_on_the_nodes_is_skipped() {
         "SeccompProfile \"x\" has no state yet, and is not Installed",
     );
     for state in [
-        ProfileState::Error,
         ProfileState::Terminating,
         ProfileState::Partial,
         ProfileState::Disabled,
-        ProfileState::Pending,
-        ProfileState::InProgress,
     ] {
         let expected = format!("SeccompProfile \"x\" is {state}, not Installed");
         check_state(Some(Some(state)), &expected);
