@@ -68,6 +68,10 @@ fuzz: deps-check ## every fuzz target for FUZZ_SECONDS (60); takes nightly Rust 
 bench: deps-demo ## measure the main job on a real control plane
 	@hack/bench/install
 
+.PHONY: bench-cluster
+bench-cluster: deps-demo ## measure memory, conversion and admission on a real control plane
+	@hack/bench/cluster
+
 .PHONY: clean
 clean: ## remove what was built, but for the control plane in .cache
 	cargo clean

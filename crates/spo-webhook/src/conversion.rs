@@ -16,10 +16,13 @@ use crate::http::{self, Intake, Outcome, refused};
 /// The path that the CustomResourceDefinitions name.
 pub(crate) const PATH: &str = "/convert";
 
-/// A list is converted in one review: 5,000 profiles of 12 KiB.
-const LIMIT: usize = 64 << 20;
-/// Room for the reviews of two lists of the greatest size.
-const TOGETHER: usize = 2 * LIMIT;
+/// An API server sends one object in a review (seen of 1.37), and an object has 1.5 MiB at most, which
+/// is the limit of etcd. There is room for 5,000 profiles of 3 KiB in one, for whoever sends lists.
+/// Question and answer take three times as much memory as the question, of the 128 MiB of a manager;
+/// whoever reaches the Service can ask.
+const LIMIT: usize = 16 << 20;
+/// Room for the reviews of all that an API server asks at once.
+const TOGETHER: usize = 3 * LIMIT / 2;
 
 /// The route `/convert`. It needs nothing but itself.
 pub fn conversion_router() -> Router {
