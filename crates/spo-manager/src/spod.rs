@@ -404,6 +404,10 @@ impl Work {
         if object["metadata"]["deletionTimestamp"].is_string() {
             return Ok(Outcome::Settled);
         }
+        // A manager that starts would say of a SPOD that runs that its certificates are missing.
+        if !self.context.trust.borrow().looked {
+            return Ok(Outcome::Settled);
+        }
         self.list_the_rest().await?;
         let meaning = self.meaning(&object, &spod);
         let inputs = Inputs {

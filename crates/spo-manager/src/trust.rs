@@ -60,6 +60,8 @@ pub(crate) struct Context {
 /// How far the certificates are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Trust {
+    /// Whether a round has come to what follows; before, nothing is known.
+    pub(crate) looked: bool,
     /// Whom clients of the webhooks have to trust; `None` also while somebody else sees to that.
     pub(crate) bundle: Option<String>,
     /// Why the last round was not finished, if the API server has said so.
@@ -153,6 +155,7 @@ fn failed(context: &Context, news: &mut News, error: &Error) {
         );
     }
     publish(&context.trust, |trust| {
+        trust.looked = true;
         trust.failure = Some(format!(
             "certificates and conversion are not set up: {text}"
         ));
@@ -239,7 +242,10 @@ async fn carry_out(context: &Context, provider: Provider, plan: Plan) -> Result<
     }
     crds::point_at_us(client, namespace, &plan.bundle).await?;
     let ours = (provider == Provider::SelfManaged).then(|| plan.bundle.clone());
-    publish(&context.trust, |trust| trust.bundle = ours);
+    publish(&context.trust, |trust| {
+        trust.looked = true;
+        trust.bundle = ours;
+    });
     if plan.serving.contains_key(WEBHOOK_SECRET) {
         wait_for_webhooks(client, &plan.bundle).await;
     }
