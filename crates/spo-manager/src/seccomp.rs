@@ -24,6 +24,7 @@ use spo_kube::queue::Outcome;
 use spo_kube::step::Step;
 use spo_kube::watch::watch;
 use spo_process::chain::chain;
+use spo_process::news::News;
 use spo_process::tasks::Shutdown;
 use tracing::{debug, error, info};
 
@@ -55,6 +56,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         context,
         index,
         waiting: BTreeMap::new(),
+        failing: BTreeMap::new(),
         started: false,
     };
     spo_kube::controller::run(controller, events, CONCURRENCY, shutdown).await;
@@ -120,6 +122,8 @@ struct Controller {
     index: Index,
     /// Since when nodes have been waited for, by profile and generation.
     waiting: BTreeMap<String, (Option<i64>, Instant)>,
+    /// What was told of the keys that fail.
+    failing: BTreeMap<Key, News>,
     started: bool,
 }
 
@@ -128,6 +132,8 @@ struct Done {
     outcome: Outcome,
     /// Whether the plan was to wait.
     waits: bool,
+    /// What went wrong.
+    failure: Option<String>,
 }
 
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -184,6 +190,7 @@ impl Reconcile for Controller {
                 let Some(inputs) = self.inputs(name) else {
                     // It is gone, and nothing is to stay of it.
                     self.waiting.remove(name);
+                    self.failing.remove(key);
                     return None;
                 };
                 Box::pin(reconcile(client, inputs))
@@ -203,10 +210,12 @@ impl Reconcile for Controller {
             written,
             outcome,
             waits,
+            failure,
         }) = done
         else {
             return (Outcome::Failed, Vec::new());
         };
+        self.tell(key, failure);
         if let (Key::Profile(name), false) = (key, waits) {
             self.waiting.remove(name);
         }
@@ -224,6 +233,24 @@ impl Reconcile for Controller {
 }
 
 impl Controller {
+    /// A failure that repeats is told once, and that it works again, too.
+    fn tell(&mut self, key: &Key, failure: Option<String>) {
+        match failure {
+            Some(error) => {
+                if self.failing.entry(key.clone()).or_default().failed(&error) {
+                    error!(object = %key, error, "cannot reconcile, trying again");
+                } else {
+                    debug!(object = %key, error, "still cannot reconcile");
+                }
+            }
+            None => {
+                if self.failing.remove(key).is_some() {
+                    info!(object = %key, "what went wrong before works now");
+                }
+            }
+        }
+    }
+
     fn inputs(&mut self, name: &str) -> Option<plan::Inputs> {
         let now = Time(jiff::Timestamp::now());
         let mut inputs = self
@@ -262,14 +289,15 @@ async fn reconcile(client: Client, inputs: plan::Inputs) -> Done {
                     written,
                     outcome: Outcome::Again(GATHER),
                     waits: again.is_some(),
+                    failure: None,
                 };
             }
             Err(error) => {
-                error!(profile = %name, error = %chain(&error), "cannot reconcile");
                 return Done {
                     written,
                     outcome: Outcome::Failed,
                     waits: again.is_some(),
+                    failure: Some(chain(&error)),
                 };
             }
         }
@@ -279,6 +307,7 @@ async fn reconcile(client: Client, inputs: plan::Inputs) -> Done {
         written,
         outcome,
         waits: again.is_some(),
+        failure: None,
     }
 }
 
@@ -289,20 +318,18 @@ async fn forget(client: Client, node: String) -> Done {
         resource: ApiResource::from_gvk_with_plural(&gvk, "securityprofilenodestatuses"),
         labels: format!("{}={}", meta::LABEL_NODE_NAME, meta::label_value(&node)),
     };
-    let outcome = match execute(&client, &step).await {
+    let (outcome, failure) = match execute(&client, &step).await {
         Ok(_) => {
             info!(%node, "the node is gone, and so are its reports");
-            Outcome::Settled
+            (Outcome::Settled, None)
         }
-        Err(error) => {
-            error!(%node, error = %chain(&error), "cannot delete the reports of a node that is gone");
-            Outcome::Failed
-        }
+        Err(error) => (Outcome::Failed, Some(chain(&error))),
     };
     Done {
         written: None,
         outcome,
         waits: false,
+        failure,
     }
 }
 
