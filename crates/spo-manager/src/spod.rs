@@ -2,46 +2,40 @@
 //! says how far it is.
 //!
 //! `fetch` is what the watches have shown, and the platform; rendering is `spo-render`; `plan.rs` and
-//! `state.rs` decide; [`reconcile`] writes.
+//! `state.rs` decide; `work.rs` writes.
 
 mod live;
 mod pace;
 mod plan;
 mod state;
+mod work;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::DynamicObject;
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource as _, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 use spo_api::meta::{APP, LABEL_APP};
-use spo_api::spod::effective::effective;
-use spo_api::spod::{SecurityProfilesOperatorDaemon, SecurityProfilesOperatorDaemonSpec};
+use spo_api::spod::SecurityProfilesOperatorDaemon;
 use spo_kube::controller::Reconcile;
-use spo_kube::execute::{Cause, advise, execute};
 use spo_kube::queue::Outcome;
-use spo_kube::reach;
-use spo_kube::step::Step;
 use spo_kube::table::Table;
 use spo_kube::watch::watch_dynamic;
-use spo_process::chain::chain;
 use spo_process::news::News;
 use spo_process::tasks::Shutdown;
-use spo_render::Rendered;
-use spo_render::facts::{Certificates, ClusterOwner, EnabledByEnv, Facts, Offers, Owner};
+use spo_render::facts::EnabledByEnv;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
-use crate::platform::{self, Platform, Provider};
+use crate::platform::{self, Provider};
 use crate::trust::Trust;
 use pace::Pace;
-use plan::{Id, Inputs, KINDS, Meaning, Spod};
+use plan::{Id, KINDS};
+use work::{Done, Stop, Surroundings, Work};
 
 /// What comes together is looked at once: a roll-out is many small changes.
 const GATHER: Duration = Duration::from_millis(200);
@@ -144,24 +138,6 @@ struct Controller {
     started: bool,
     /// Whether our SPOD has been looked for, and made if there was none.
     looked: bool,
-}
-
-/// What is asked of the cluster once in a while.
-#[derive(Debug, Clone)]
-struct Surroundings {
-    platform: Platform,
-    /// The uid of our own definition: what has no namespace goes when it goes.
-    definition: Option<String>,
-}
-
-/// What a piece of work brings back.
-struct Done {
-    ended: Result<Outcome, Stop>,
-    /// The objects that were written, as they are now.
-    written: Vec<(Id, Value)>,
-    /// The SPOD as it is after its status was written.
-    spod: Option<Value>,
-    surroundings: Option<Surroundings>,
 }
 
 fn value(object: DynamicObject) -> Value {
@@ -319,405 +295,5 @@ impl Reconcile for Controller {
             }
         };
         (outcome, Vec::new())
-    }
-}
-
-/// Why a reconcile did not come to its end.
-enum Stop {
-    /// Somebody was faster: the watch will say what to do.
-    Overtaken,
-    /// There was no answer, which is told elsewhere.
-    Unreachable,
-    /// All of this went wrong.
-    Failed(Vec<String>),
-}
-
-impl Stop {
-    fn because(error: &(dyn std::error::Error + 'static)) -> Self {
-        if reach::is_unreachable(error) {
-            reach::lost(error);
-            return Self::Unreachable;
-        }
-        Self::Failed(vec![advise(error)])
-    }
-}
-
-/// All that one reconcile works on.
-struct Work {
-    context: Context,
-    spod: Option<Value>,
-    name: String,
-    live: BTreeMap<Id, Value>,
-    surroundings: Option<Surroundings>,
-    /// Whether our SPOD has not been looked for yet.
-    first: bool,
-}
-
-impl Work {
-    async fn run(mut self) -> Done {
-        let mut asked = None;
-        if self.surroundings.is_none() {
-            match ask(&self.context).await {
-                Ok(surroundings) => {
-                    asked = Some(surroundings.clone());
-                    self.surroundings = Some(surroundings);
-                }
-                Err(error) => {
-                    return Done {
-                        ended: Err(Stop::because(&error)),
-                        written: Vec::new(),
-                        spod: None,
-                        surroundings: None,
-                    };
-                }
-            }
-        }
-        let mut written = Written::default();
-        Done {
-            ended: self.reconcile(&mut written).await,
-            written: written.objects,
-            spod: written.spod,
-            surroundings: asked,
-        }
-    }
-
-    async fn reconcile(mut self, written: &mut Written) -> Result<Outcome, Stop> {
-        let Context {
-            client, namespace, ..
-        } = self.context.clone();
-        let Some(object) = self.spod.clone() else {
-            if self.name != self.context.spod {
-                return Ok(Outcome::Settled);
-            }
-            let steps = match self.first {
-                true => vec![self.default_spod()],
-                false => plan::farewell(&self.live, &namespace),
-            };
-            write_objects(&client, &steps, written).await?;
-            return Ok(Outcome::Settled);
-        };
-        let Some(spod) = read(&object, &namespace) else {
-            return Err(Stop::Failed(vec![
-                "the SPOD has no name or no uid".to_owned(),
-            ]));
-        };
-        if object["metadata"]["deletionTimestamp"].is_string() {
-            return Ok(Outcome::Settled);
-        }
-        // A manager that starts would say of a SPOD that runs that its certificates are missing.
-        if !self.context.trust.borrow().looked {
-            return Ok(Outcome::Settled);
-        }
-        self.list_the_rest().await?;
-        let meaning = self.meaning(&object, &spod);
-        let inputs = Inputs {
-            spod: &spod,
-            meaning: &meaning,
-            live: &self.live,
-            now: Time(jiff::Timestamp::now()),
-        };
-        let ended = write_objects(&client, &plan::objects(&inputs), written).await;
-        let mut failures = match &ended {
-            Ok(()) => Vec::new(),
-            Err(Stop::Failed(failures)) => failures.clone(),
-            Err(Stop::Overtaken | Stop::Unreachable) => return ended.map(|()| Outcome::Settled),
-        };
-        // Who makes the certificates tells the log of it, and tries again.
-        failures.extend(self.context.trust.borrow().failure.clone());
-        let failure = (!failures.is_empty()).then(|| failures.join("; "));
-        // What was just written shows in the next event; the status is about what is known.
-        let status = plan::status(&inputs, failure.as_deref());
-        let told = write_status(&client, &status, written).await;
-        ended?;
-        told?;
-        Ok(Outcome::Again(platform::FRESH))
-    }
-
-    fn default_spod(&self) -> Step {
-        let Context {
-            namespace,
-            spod,
-            settings,
-            ..
-        } = &self.context;
-        info!(%spod, "there is no SPOD: making the default one");
-        let mut object = spo_render::default_spod(namespace, !settings.webhook);
-        object["metadata"]["name"] = spod.clone().into();
-        Step::Create {
-            target: spo_kube::step::Target {
-                resource: kube::core::ApiResource::erase::<SecurityProfilesOperatorDaemon>(&()),
-                namespace: Some(namespace.clone()),
-                name: spod.clone(),
-            },
-            object,
-        }
-    }
-
-    /// Adds the objects of kinds that are not watched, because not every cluster serves them.
-    async fn list_the_rest(&mut self) -> Result<(), Stop> {
-        let Some(Surroundings { platform, .. }) = &self.surroundings else {
-            return Ok(());
-        };
-        for kind in KINDS.iter().filter(|kind| !kind.always) {
-            let served = match kind.kind {
-                "ServiceMonitor" => platform.service_monitors,
-                _ => platform.cert_manager,
-            };
-            if !served {
-                continue;
-            }
-            let Context {
-                client, namespace, ..
-            } = &self.context;
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(client.clone(), namespace, &kind.resource());
-            let listed = api.list(&kube::api::ListParams::default()).await;
-            let listed = listed.map_err(|error| {
-                Stop::because(&Error::List {
-                    kind: kind.plural,
-                    source: error,
-                })
-            })?;
-            for object in listed {
-                let mut object = value(object);
-                object["kind"] = kind.kind.into();
-                object["apiVersion"] = kind.api_version.into();
-                self.live.insert(Id::of(&object), object);
-            }
-        }
-        Ok(())
-    }
-
-    fn meaning(&self, object: &Value, spod: &Spod) -> Meaning {
-        if self.name != self.context.spod {
-            return Meaning::Impossible(format!(
-                "the operator acts on the SPOD {:?} only: move what this one says there, and delete \
-                 this one",
-                self.context.spod
-            ));
-        }
-        let spec = object
-            .get("spec")
-            .cloned()
-            .unwrap_or_else(|| Value::Object(Default::default()));
-        let spec: SecurityProfilesOperatorDaemonSpec = match serde_json::from_value(spec) {
-            Ok(spec) => spec,
-            Err(error) => return Meaning::Impossible(format!("spec can not be read: {error}")),
-        };
-        let effective = effective(&spec);
-        match self.facts(spod) {
-            Ok(facts) => {
-                let rendered: Rendered = spo_render::render(&spod.name, &effective.spec, &facts);
-                debug!(objects = rendered.objects.len(), "rendered");
-                Meaning::Objects {
-                    rendered,
-                    effective: Box::new(effective),
-                }
-            }
-            Err(what) => Meaning::Waiting(what),
-        }
-    }
-
-    /// What rendering depends on besides the SPOD; or what is not there yet.
-    fn facts(&self, spod: &Spod) -> Result<Facts, String> {
-        let Context {
-            namespace,
-            settings,
-            trust,
-            ..
-        } = &self.context;
-        let own = Id {
-            kind: "Deployment".to_owned(),
-            name: crate::DEPLOYMENT.to_owned(),
-        };
-        let container = self
-            .live
-            .get(&own)
-            .map(|own| &own["spec"]["template"]["spec"]["containers"][0])
-            .filter(|container| container["image"].is_string())
-            .ok_or_else(|| {
-                format!(
-                    "there is no Deployment {namespace}/{}: its first container says which image to \
-                     run",
-                    crate::DEPLOYMENT
-                )
-            })?;
-        let text = |value: &Value, or: &str| value.as_str().unwrap_or(or).to_owned();
-        let Some(Surroundings {
-            platform,
-            definition,
-        }) = &self.surroundings
-        else {
-            return Err("the cluster has not been asked what it is yet".to_owned());
-        };
-        let certificates = match platform.provider {
-            Provider::SelfManaged => {
-                // Webhooks whose server nobody trusts would refuse what they are asked about.
-                let ca_bundle = trust.borrow().bundle.clone();
-                if ca_bundle.is_none() {
-                    return Err("the certificates of the webhooks are not made yet".to_owned());
-                }
-                Certificates::SelfManaged { ca_bundle }
-            }
-            Provider::CertManager => Certificates::CertManager,
-            Provider::OpenShift => Certificates::OpenShift,
-        };
-        Ok(Facts {
-            namespace: namespace.clone(),
-            image: text(&container["image"], ""),
-            image_pull_policy: text(&container["imagePullPolicy"], "IfNotPresent"),
-            kubelet_dir: settings.kubelet_dir.clone(),
-            platform: match platform.openshift {
-                true => spo_render::facts::Platform::OpenShift,
-                false => spo_render::facts::Platform::Kubernetes,
-            },
-            certificates,
-            selinuxd_image: None,
-            json_log_volume: None,
-            restrict_to_namespace: settings.restrict_to_namespace.clone(),
-            enabled_by_env: settings.enabled_by_env,
-            service_monitors: platform.service_monitors,
-            offers: Offers::THIS_VERSION,
-            owner: Some(Owner {
-                name: spod.name.clone(),
-                uid: spod.uid.clone(),
-            }),
-            cluster_owner: definition.as_ref().map(|uid| ClusterOwner {
-                api_version: CustomResourceDefinition::api_version(&()).into_owned(),
-                kind: CustomResourceDefinition::kind(&()).into_owned(),
-                name: definition_name(),
-                uid: uid.clone(),
-            }),
-        })
-    }
-}
-
-fn definition_name() -> String {
-    format!(
-        "{}.{}",
-        SecurityProfilesOperatorDaemon::plural(&()),
-        spo_api::GROUP
-    )
-}
-
-/// What was asked and not answered.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Platform(#[from] platform::Error),
-    #[error("cannot read our own CustomResourceDefinition")]
-    Definition(#[source] kube::Error),
-    #[error("cannot list {kind}")]
-    List {
-        kind: &'static str,
-        source: kube::Error,
-    },
-}
-
-async fn ask(context: &Context) -> Result<Surroundings, Error> {
-    let Context {
-        client,
-        namespace,
-        settings,
-        ..
-    } = context;
-    let platform = platform::probe(client, namespace, settings.provider).await?;
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let definition = definitions
-        .get_metadata_opt(&definition_name())
-        .await
-        .map_err(Error::Definition)?;
-    Ok(Surroundings {
-        platform,
-        definition: definition.and_then(|definition| definition.metadata.uid),
-    })
-}
-
-fn read(object: &Value, namespace: &str) -> Option<Spod> {
-    let metadata = &object["metadata"];
-    let status = object.get("status").cloned().unwrap_or_default();
-    Some(Spod {
-        name: metadata["name"].as_str()?.to_owned(),
-        namespace: namespace.to_owned(),
-        uid: metadata["uid"].as_str()?.to_owned(),
-        generation: metadata["generation"].as_i64(),
-        // One that can not be read is written anew.
-        status: serde_json::from_value(status).unwrap_or_default(),
-    })
-}
-
-/// What a reconcile has written so far.
-#[derive(Default)]
-struct Written {
-    objects: Vec<(Id, Value)>,
-    spod: Option<Value>,
-}
-
-/// Does the steps in order. One that is refused holds up those that depend on it, and no others.
-async fn write_objects(client: &Client, steps: &[Step], written: &mut Written) -> Result<(), Stop> {
-    let mut failures = Vec::new();
-    let mut refused: Vec<&Step> = Vec::new();
-    for step in steps {
-        if refused.iter().any(|refused| plan::depends(step, refused)) {
-            continue;
-        }
-        match (execute(client, step).await, step) {
-            (Ok(object), Step::Apply { target, .. }) => {
-                info!(object = %target, "applied");
-                let object = object.map(value).unwrap_or_default();
-                let id = Id {
-                    kind: target.resource.kind.clone(),
-                    name: target.name.clone(),
-                };
-                written.objects.push((id, object));
-            }
-            (Ok(_), Step::Delete { target, .. }) => info!(object = %target, "deleted"),
-            (Ok(_), _) => {}
-            (Err(error), Step::Delete { .. }) if error.cause() == Cause::NotFound => {}
-            (Err(error), _) if was_overtaken(step, error.cause()) => {
-                debug!(error = %chain(&error), "overtaken");
-                return Err(Stop::Overtaken);
-            }
-            (Err(error), _) => match Stop::because(&error) {
-                Stop::Failed(texts) => {
-                    failures.extend(texts);
-                    refused.push(step);
-                }
-                // The next ones would have no answer either.
-                stop => return Err(stop),
-            },
-        }
-    }
-    match failures.is_empty() {
-        true => Ok(()),
-        false => Err(Stop::Failed(failures)),
-    }
-}
-
-/// Writes the status, and tells of it if it could be written.
-async fn write_status(client: &Client, steps: &[Step], written: &mut Written) -> Result<(), Stop> {
-    for step in steps {
-        match execute(client, step).await {
-            Ok(Some(object)) if matches!(step, Step::Patch { .. }) => {
-                written.spod = Some(value(object));
-            }
-            Ok(_) => {}
-            Err(error) if was_overtaken(step, error.cause()) => {
-                debug!(error = %chain(&error), "overtaken");
-                return Err(Stop::Overtaken);
-            }
-            Err(error) => return Err(Stop::because(&error)),
-        }
-    }
-    Ok(())
-}
-
-/// Whether somebody else was faster, so that the watch will say what to do.
-fn was_overtaken(step: &Step, cause: Cause) -> bool {
-    match cause {
-        Cause::Conflict | Cause::AlreadyExists => true,
-        // To apply makes what is not there: it is the kind or the namespace that is missing.
-        Cause::NotFound => !matches!(step, Step::Apply { .. }),
-        Cause::Unreachable | Cause::Other => false,
     }
 }
