@@ -16,10 +16,24 @@ pub enum PolicyStatus {
 
 /// The body of `/policies/<name>`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Written {
+pub(crate) struct Written {
     status: String,
     #[serde(default)]
     msg: String,
+}
+
+impl Written {
+    /// How the status is written.
+    pub(crate) fn of(status: &PolicyStatus) -> Self {
+        let (status, msg) = match status {
+            PolicyStatus::Installed => ("Installed", ""),
+            PolicyStatus::Failed { message } => ("Failed", message.as_str()),
+        };
+        Self {
+            status: status.to_owned(),
+            msg: msg.to_owned(),
+        }
+    }
 }
 
 /// The body of `/ready`.
