@@ -13,7 +13,7 @@ use spo_kube::step::{Part, Step, Target};
 use spo_profile::layout;
 
 use super::held::Status;
-use super::sum::{self, NodeFacts, Standing, Subject, Sum};
+use super::sum::{self, NodeFacts, Standing, Subject, Sum, SwitchedOff};
 use crate::kind::{ProfileId, Use};
 
 /// How long a state that is only waiting for nodes is not worth a write: they answer in a moment.
@@ -38,8 +38,8 @@ pub(super) struct Inputs {
     pub(super) heirs: Vec<String>,
     /// What the annotation with the effective syscalls has to say; `None` without a base profile.
     pub(super) effective_syscalls: Option<String>,
-    /// Why the mechanism may be offered nowhere, and what to do about it.
-    pub(super) switched_off: Option<String>,
+    /// Why the mechanism may be offered nowhere.
+    pub(super) switched_off: Option<SwitchedOff>,
     /// Whether profiles that are not allowed are deleted, as upstream does.
     pub(super) delete_not_allowed: bool,
     /// How long nodes have been waited for.
@@ -85,7 +85,7 @@ pub(super) fn plan(inputs: &Inputs) -> Plan {
         kind: inputs.profile.id.kind,
         generation: inputs.profile.generation,
         initial: inputs.profile.initial,
-        switched_off: inputs.switched_off.as_deref(),
+        switched_off: inputs.switched_off.as_ref(),
     };
     let sum = sum::sum(&inputs.nodes, subject);
     let only_waiting = sum.waiting > 0 || sum.state == ProfileState::Pending;

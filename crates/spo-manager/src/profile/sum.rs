@@ -60,8 +60,17 @@ pub(super) struct Subject<'a> {
     pub(super) generation: Option<i64>,
     /// The state before any node has looked at the profile.
     pub(super) initial: ProfileState,
-    /// Why no node may offer the mechanism, and what to do about it.
-    pub(super) switched_off: Option<&'a str>,
+    /// Why no node may offer the mechanism.
+    pub(super) switched_off: Option<&'a SwitchedOff>,
+}
+
+/// What the configuration does not ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SwitchedOff {
+    /// The field that would, which a node may have named already.
+    pub(super) field: &'static str,
+    /// What it says, and what to do about it.
+    pub(super) why: String,
 }
 
 /// Most nodes that a message names.
@@ -145,8 +154,10 @@ fn message(
     if none_offers(nodes) {
         let (_, lacking) = lacking(nodes);
         let mut message = format!("no node offers {}: {lacking}", kind.prose());
-        if let Some(why) = switched_off {
-            message.push_str(&format!("; {why}"));
+        if let Some(SwitchedOff { field, why }) = switched_off
+            && !message.contains(field)
+        {
+            message.push_str(&format!("; {field} {why}"));
         }
         return message;
     }
@@ -373,14 +384,24 @@ mod tests {
     fn a_mechanism_that_no_node_offers_is_told_with_what_to_do() {
         let nodes = [lacks("a", "no selinuxd"), lacks("b", "")];
         let mut subject = subject(Kind::Selinux);
-        subject.switched_off = Some("set spec.selinux.enable");
+        let off = SwitchedOff {
+            field: "spec.selinux.enable",
+            why: "is false: set it to true".to_owned(),
+        };
+        subject.switched_off = Some(&off);
         let without = sum(&nodes, subject);
         assert_eq!(
             without.message,
-            "no node offers SELinux: b, a (no selinuxd); set spec.selinux.enable"
+            "no node offers SELinux: b, a (no selinuxd); spec.selinux.enable is false: set it to true"
         );
         assert!(without.not_offered);
         assert_eq!(without.state, ProfileState::Pending);
+        // A node may have said it.
+        let said = [lacks("a", "not told to: set spec.selinux.enable")];
+        assert_eq!(
+            sum(&said, subject).message,
+            "no node offers SELinux: a (not told to: set spec.selinux.enable)"
+        );
         // What nobody wants on a node is not missing there.
         subject.initial = ProfileState::Disabled;
         assert_eq!(sum(&nodes, subject).state, ProfileState::Disabled);

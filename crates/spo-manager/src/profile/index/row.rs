@@ -13,9 +13,13 @@ use spo_api::spod::NotAllowedProfiles;
 use spo_api::spod::held::HeldSpod;
 
 use super::super::held::{HeldProfile, Status};
-use super::super::sum::Report;
+use super::super::sum::{Report, SwitchedOff};
 use crate::kind::{Kind, ProfileId, Use};
 use crate::object::{NodeReport, Pod};
+
+/// What asks for SELinux, and for AppArmor.
+const SELINUX: &str = "spec.selinux.enable";
+const APPARMOR: &str = "spec.enableAppArmor";
 
 /// Of a profile.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,23 +65,19 @@ pub(super) struct SpodRow {
 
 impl SpodRow {
     /// Why no node may offer the mechanism of a kind, as far as the SPOD called `name` goes.
-    pub(super) fn switched_off(&self, kind: Kind, name: &str) -> Option<String> {
-        let spod = format!("SecurityProfilesOperatorDaemon {name}");
-        match (kind, self.selinux) {
-            (Kind::Seccomp, _) => None,
-            (Kind::Selinux | Kind::RawSelinux, Some(true)) => None,
-            (Kind::Selinux | Kind::RawSelinux, Some(false)) => Some(format!(
-                "spec.selinux.enable of the {spod} is false: set it to true"
-            )),
-            (Kind::Selinux | Kind::RawSelinux, None) => Some(format!(
-                "spec.selinux.enable of the {spod} is not set, which means true in OpenShift only: \
-                 set it to true"
-            )),
-            (Kind::AppArmor, _) if self.app_armor => None,
-            (Kind::AppArmor, _) => Some(format!(
-                "spec.enableAppArmor of the {spod} is not true: set it to true"
-            )),
-        }
+    pub(super) fn switched_off(&self, kind: Kind, name: &str) -> Option<SwitchedOff> {
+        let (field, what) = match kind {
+            Kind::Seccomp => return None,
+            Kind::Selinux | Kind::RawSelinux => match self.selinux {
+                Some(true) => return None,
+                Some(false) => (SELINUX, "is false"),
+                None => (SELINUX, "is not set, which means true in OpenShift only"),
+            },
+            Kind::AppArmor if self.app_armor => return None,
+            Kind::AppArmor => (APPARMOR, "is not true"),
+        };
+        let why = format!("of the SecurityProfilesOperatorDaemon {name} {what}: set it to true");
+        Some(SwitchedOff { field, why })
     }
 }
 

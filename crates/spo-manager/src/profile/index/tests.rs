@@ -482,6 +482,7 @@ fn the_configuration_says_what_is_switched_off() {
         index.observe_spod(Event::Apply(serde_json::from_value(spod).unwrap()));
         for (kind, expected) in Kind::ALL.into_iter().zip(expected) {
             let why = inputs_of(&index, &ProfileId::new(kind, "p")).switched_off;
+            let why = why.map(|off| format!("{} {}", off.field, off.why));
             match (&why, expected) {
                 (None, None) => {}
                 (Some(why), Some(text)) if why.contains(text) => {}

@@ -371,7 +371,10 @@ fn a_profile_that_no_node_can_have_says_why_and_what_to_do_once() {
     for node in &mut inputs.nodes {
         node.standing = Standing::NotApplicable("SELinux is disabled in the kernel".to_owned());
     }
-    inputs.switched_off = Some("set spec.selinux.enable".to_owned());
+    inputs.switched_off = Some(SwitchedOff {
+        field: "spec.selinux.enable",
+        why: "is false".to_owned(),
+    });
     assert_eq!(
         plan(&inputs).again,
         Some(PATIENCE),
@@ -379,7 +382,7 @@ fn a_profile_that_no_node_can_have_says_why_and_what_to_do_once() {
     );
     inputs.waited = PATIENCE;
     let message = "no node offers SELinux: a, b (SELinux is disabled in the kernel); \
-                   set spec.selinux.enable";
+                   spec.selinux.enable is false";
     assert_eq!(
         ready(&inputs),
         ("False NotOffered".to_owned(), message.to_owned())
