@@ -7,8 +7,8 @@ use spo_process::chain::chain;
 use spo_profile::seccomp::render;
 use tracing::{info, warn};
 
-use crate::context::Context;
-use crate::files::{Error, Found};
+use crate::files::{Error, Files, Found};
+use crate::metrics::Counters;
 use crate::profile::Operation;
 
 /// Names of the profiles whose files no object claims. They are to be reconciled like any other
@@ -17,34 +17,38 @@ use crate::profile::Operation;
 ///
 /// A file whose name can not be the name of a profile (the shortened form of a very long one) is
 /// removed here. What an operator has not rendered stays: somebody put it there.
-pub(crate) async fn find(context: &Context, claimed: &BTreeSet<String>) -> Option<Vec<String>> {
-    let files = match context.files.list().await {
-        Ok(files) => files,
+pub(super) async fn find(
+    files: &Files,
+    counters: &Counters,
+    claimed: &BTreeSet<String>,
+) -> Option<Vec<String>> {
+    let names = match files.list().await {
+        Ok(names) => names,
         Err(error) => {
             warn!(error = %chain(&error), "cannot look for orphaned profiles");
             return None;
         }
     };
     let mut profiles = Vec::new();
-    for file in files.iter().filter(|file| !claimed.contains(*file)) {
+    for file in names.iter().filter(|file| !claimed.contains(*file)) {
         let Some(name) = file.strip_suffix(".json") else {
             continue;
         };
         if ProfileName::parse(name).is_ok() {
             profiles.push(name.to_owned());
-        } else if let Err(error) = remove(context, file).await {
+        } else if let Err(error) = remove(files, counters, file).await {
             warn!(%file, error = %chain(&error), "cannot remove an orphaned profile");
         }
     }
     Some(profiles)
 }
 
-async fn remove(context: &Context, file: &str) -> Result<(), Error> {
-    match context.files.read(file).await? {
-        Found::File(bytes) if render::is_rendered(&bytes) => context.files.remove(file).await?,
+async fn remove(files: &Files, counters: &Counters, file: &str) -> Result<(), Error> {
+    match files.read(file).await? {
+        Found::File(bytes) if render::is_rendered(&bytes) => files.remove(file).await?,
         Found::File(_) | Found::Absent | Found::Strange => return Ok(()),
     }
-    context.metrics.count_operation(Operation::Delete);
+    counters.count_operation(Operation::Delete);
     info!(%file, "orphaned profile removed");
     Ok(())
 }
