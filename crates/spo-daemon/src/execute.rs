@@ -1,27 +1,50 @@
 //! Runs a plan: each step by its adapter, in order, until one fails.
 
+use std::fmt::{Debug, Display};
+use std::future::Future;
+
 use kube::Client;
 use kube::core::DynamicObject;
 use spo_kube::event::{KubeEvent, Severity};
 use spo_kube::execute::{Cause, execute as write};
 use spo_kube::step;
 use spo_process::chain::chain;
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::context::Context;
-use crate::files;
+use crate::metrics::Counters;
 use crate::node_status::{self, HeldNodeStatus, Owner};
 use crate::profile::{Report, Step};
 
+/// What a mechanism does to the node.
+pub(crate) trait Act: Send + Sync {
+    /// What it does.
+    type Effect: Display + Debug + Send + Sync;
+    /// Why it could not.
+    type Error: std::error::Error + Send + Sync + 'static;
+    /// The reason of a report that was not taken (contract 02a, 2.11, 3.3 and 4.3).
+    const CANNOT_REPORT: &'static str;
+
+    /// Does it.
+    fn act(
+        &self,
+        about: &About,
+        effect: &Self::Effect,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The reason under which a failure is told and counted.
+    fn reason(error: &Self::Error) -> &'static str;
+
+    /// Where it counts.
+    fn counters(&self) -> &Counters;
+}
+
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// A file could not be written.
-    #[error("cannot save profile")]
-    Save(#[source] files::Error),
-    /// A file could not be removed.
-    #[error("cannot remove profile")]
-    Remove(#[source] files::Error),
+enum Error<E: std::error::Error + 'static> {
+    /// The node could not be changed.
+    #[error(transparent)]
+    Act(E),
     /// The API server did not take a report.
     #[error("cannot report to the API server")]
     Report(#[source] spo_kube::execute::Error),
@@ -40,43 +63,69 @@ pub(crate) struct About {
     pub(crate) owner: Owner,
     /// Whether its node status exists already.
     pub(crate) reported: bool,
+    /// Who speaks, in events.
+    pub(crate) component: &'static str,
 }
 
-/// Runs the steps of a plan.
-pub(crate) async fn execute(
+/// Runs the steps of a plan. Where one fails, runs what `after_failure` plans for its reason and its
+/// text. Returns what has changed, and whether all steps were done.
+pub(crate) async fn execute<A: Act>(
+    actor: &A,
     context: &Context,
     about: &About,
-    steps: &[Step],
+    steps: &[Step<A::Effect>],
+    after_failure: impl Fn(&'static str, String) -> Vec<Step<A::Effect>> + Send,
+) -> (Changes, bool) {
+    for step in steps {
+        debug!(%step, "plan");
+    }
+    let mut changes = Changes::default();
+    let Err(failure) = run(actor, context, about, steps, &mut changes).await else {
+        return (changes, true);
+    };
+    error!(profile = %about.owner.name, error = %chain(&failure), "cannot reconcile");
+    let tell = match &failure {
+        Error::Act(error) => after_failure(A::reason(error), chain(&failure)),
+        // What the API server did not take can not be told to it.
+        Error::Report(_) => vec![Step::CountError {
+            reason: A::CANNOT_REPORT,
+        }],
+    };
+    if let Err(failure) = run(actor, context, about, &tell, &mut changes).await {
+        error!(profile = %about.owner.name, error = %chain(&failure), "cannot report the failure");
+    }
+    (changes, false)
+}
+
+async fn run<A: Act>(
+    actor: &A,
+    context: &Context,
+    about: &About,
+    steps: &[Step<A::Effect>],
     changes: &mut Changes,
-) -> Result<(), Error> {
+) -> Result<(), Error<A::Error>> {
     let name = &about.owner.name;
     for step in steps {
         match step {
-            Step::Write { file, bytes } => {
-                context
-                    .files
-                    .write(file, bytes.clone())
-                    .await
-                    .map_err(Error::Save)?;
-                info!(profile = %name, %file, bytes = bytes.len(), "profile written");
-            }
-            Step::Remove { file } => {
-                context.files.remove(file).await.map_err(Error::Remove)?;
-                info!(profile = %name, %file, "profile removed");
+            Step::Act(effect) => {
+                actor.act(about, effect).await.map_err(Error::Act)?;
+                info!(profile = %name, %effect, "node changed");
             }
             Step::Report(report) => {
                 let _permit = context.reports.acquire().await;
-                changes.reported = report_to(context, about, report).await?.map(Box::new);
+                let written = report_to(context, about, report).await;
+                changes.reported = written.map_err(Error::Report)?.map(Box::new);
             }
             Step::Withdraw { name } => {
                 let _permit = context.reports.acquire().await;
-                withdraw(&context.client, name).await?;
+                let withdrawn = withdraw(&context.client, name).await;
+                withdrawn.map_err(Error::Report)?;
                 changes.withdrawn.push(name.clone());
             }
             Step::Publish { reason, message } => publish(context, about, reason, message).await,
-            Step::CountOperation(operation) => context.metrics.count_operation(*operation),
+            Step::CountOperation(operation) => actor.counters().count_operation(*operation),
             Step::CountError { reason } => {
-                context.metrics.count_error(reason);
+                actor.counters().count_error(name, reason);
                 warn!(profile = %name, %reason, "profile is not installed as asked");
             }
         }
@@ -89,7 +138,7 @@ async fn report_to(
     context: &Context,
     about: &About,
     report: &Report,
-) -> Result<Option<HeldNodeStatus>, Error> {
+) -> Result<Option<HeldNodeStatus>, spo_kube::execute::Error> {
     let attempt = |exists| {
         let step = node_status::write(&about.owner, &context.node.name, report, exists);
         async move { write(&context.client, &step).await }
@@ -102,9 +151,7 @@ async fn report_to(
         Err(error) if error.cause() == Cause::NotFound && about.reported => attempt(false).await,
         other => other,
     };
-    written
-        .map(|object| object.and_then(held))
-        .map_err(Error::Report)
+    written.map(|object| object.and_then(held))
 }
 
 fn held(object: DynamicObject) -> Option<HeldNodeStatus> {
@@ -112,11 +159,10 @@ fn held(object: DynamicObject) -> Option<HeldNodeStatus> {
     serde_json::from_value(value).ok()
 }
 
-async fn withdraw(client: &Client, name: &str) -> Result<(), Error> {
+async fn withdraw(client: &Client, name: &str) -> Result<(), spo_kube::execute::Error> {
     match write(client, &node_status::withdraw(name)).await {
-        Ok(_object) => Ok(()),
-        Err(error) if error.cause() == Cause::NotFound => Ok(()),
-        Err(error) => Err(Error::Report(error)),
+        Err(error) if error.cause() != Cause::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -139,7 +185,7 @@ async fn publish(context: &Context, about: &About, reason: &'static str, message
         severity: Severity::Warning,
         reason: reason.to_owned(),
         message: format!("on {}: {message}", context.node.name),
-        component: "profile",
+        component: about.component,
         node: Some(context.node.name.clone()),
     };
     if let Err(error) = write(&context.client, &step::Step::Publish(event)).await {

@@ -4,17 +4,19 @@
 //! `/var/lib/security-profiles-operator`), as any user who may write there. No capability.
 //! Needs of the API server: read profiles and the configuration, write node statuses and events.
 //!
-//! Tasks: `seccomp` (the controller), `files` (the only writer of files), `health` and `metrics`.
+//! Tasks: a controller for each mechanism ([`seccomp`]), `files` (the only writer of the operator
+//! directory), `node` (says what this node offers), `health` and `metrics`.
 
 mod context;
 pub mod enabler;
 mod execute;
 mod files;
+mod installer;
 mod metrics;
 mod node;
 mod node_status;
-mod orphan;
 mod profile;
+mod reports;
 mod seccomp;
 
 use std::net::SocketAddr;
@@ -29,6 +31,7 @@ use tracing::info;
 
 use context::Context;
 use files::Files;
+use metrics::Counters;
 
 /// What a daemon is told at its start.
 #[derive(Debug, Clone)]
@@ -75,27 +78,23 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
     let client = spo_kube::client::connect().await?;
     let node = node::identify(&client, &config.node_name).await?;
     let registry = Registry::new();
-    let metrics = metrics::Metrics::register(&registry)?;
-
     // Inside a container the file that setup leaves on the host is not visible; there the
     // environment decides (contract 02, 1.8).
     let kubelet = spo_host::kubelet::directory(None, config.kubelet_dir.as_deref());
     let operator_dir = format!("{kubelet}/seccomp/{}", spo_profile::layout::OPERATOR_DIR);
     let (files, writer) = Files::new(config.node_root, operator_dir);
 
-    let seccomp_unsupported = match spo_host::seccomp::supported() {
-        spo_host::seccomp::Support::Available => None,
-        spo_host::seccomp::Support::Missing(why) => Some(why),
-    };
     let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
     let context = Context {
         client,
-        files,
-        metrics,
         node,
         reports: Arc::new(Semaphore::new(REPORTS_AT_ONCE)),
+        namespace: config.namespace,
         spod: config.spod_name,
-        seccomp_unsupported,
+    };
+    let seccomp = seccomp::OnNode {
+        files,
+        counters: Counters::register(&registry, "seccomp")?,
     };
 
     let mut tasks = Tasks::new();
@@ -112,10 +111,19 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         );
     }
     tasks.spawn("files", writer);
+    let (offers, offered) = watch::channel(None);
     let shutdown = tasks.shutdown();
     tasks.spawn(
         "seccomp",
-        seccomp::run(context, config.namespace, ready, shutdown),
+        seccomp::run(
+            context.clone(),
+            seccomp,
+            spo_host::probe::seccomp(),
+            offers,
+            shutdown,
+        ),
     );
+    let shutdown = tasks.shutdown();
+    tasks.spawn("node", node::run(context, vec![offered], ready, shutdown));
     Ok(tasks.run().await)
 }

@@ -1,45 +1,58 @@
-//! The metric families of a node. Names and labels are public (contract 02, 10.2).
+//! The metric families of a node. Names, labels and help are public (contract 02, 10.2).
 
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::profile::Operation;
 
-/// What is counted.
+/// What is counted about the profiles of one mechanism.
 #[derive(Clone)]
-pub(crate) struct Metrics {
+pub(crate) struct Counters {
     operations: IntCounterVec,
     errors: IntCounterVec,
+    /// Whether errors are counted by profile, too.
+    by_profile: bool,
     /// Profiles that this node knows.
     pub(crate) profiles: IntGauge,
 }
 
-impl Metrics {
-    /// Registers the families.
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let metrics = Self {
+impl Counters {
+    /// Registers the families of `mechanism`: `seccomp`, `selinux` or `apparmor`.
+    pub(crate) fn register(
+        registry: &Registry,
+        mechanism: &str,
+    ) -> Result<Self, prometheus::Error> {
+        let family = |name: &str| format!("security_profiles_operator_{mechanism}_{name}");
+        let by_profile = mechanism == "apparmor";
+        let error_labels: &[&str] = if by_profile {
+            &["profile", "reason"]
+        } else {
+            &["reason"]
+        };
+        let counters = Self {
             operations: IntCounterVec::new(
                 Opts::new(
-                    "security_profiles_operator_seccomp_profile_total",
-                    "Counter about seccomp profile operations.",
+                    family("profile_total"),
+                    format!("Counter about {mechanism} profile operations."),
                 ),
                 &["operation"],
             )?,
             errors: IntCounterVec::new(
                 Opts::new(
-                    "security_profiles_operator_seccomp_profile_error_total",
-                    "Counter about seccomp profile errors.",
+                    family("profile_error_total"),
+                    format!("Counter about {mechanism} profile errors."),
                 ),
-                &["reason"],
+                error_labels,
             )?,
+            by_profile,
             profiles: IntGauge::new(
-                "security_profiles_operator_seccomp_profiles",
-                "Number of seccomp profiles known to this node.",
+                family("profiles"),
+                format!("Number of {mechanism} profiles known to this node."),
             )?,
         };
-        registry.register(Box::new(metrics.operations.clone()))?;
-        registry.register(Box::new(metrics.errors.clone()))?;
-        registry.register(Box::new(metrics.profiles.clone()))?;
-        Ok(metrics)
+        registry.register(Box::new(counters.operations.clone()))?;
+        registry.register(Box::new(counters.errors.clone()))?;
+        registry.register(Box::new(counters.profiles.clone()))?;
+        Ok(counters)
     }
 
     pub(crate) fn count_operation(&self, operation: Operation) {
@@ -48,7 +61,12 @@ impl Metrics {
             .inc();
     }
 
-    pub(crate) fn count_error(&self, reason: &str) {
-        self.errors.with_label_values(&[reason]).inc();
+    pub(crate) fn count_error(&self, profile: &str, reason: &str) {
+        let counter = if self.by_profile {
+            self.errors.with_label_values(&[profile, reason])
+        } else {
+            self.errors.with_label_values(&[reason])
+        };
+        counter.inc();
     }
 }

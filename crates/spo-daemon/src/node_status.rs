@@ -16,7 +16,7 @@ use spo_api::node_status::{
 use spo_api::{GROUP, meta};
 use spo_kube::step::{Part, Step, Target};
 
-use crate::profile::Report;
+use crate::profile::{Report, Subject};
 
 /// A node status as it is held in memory.
 #[derive(Resource, Deserialize, Clone, Debug)]
@@ -33,13 +33,6 @@ fn lenient<'de, D: Deserializer<'de>>(
 ) -> Result<Option<SecurityProfileNodeStatusStatus>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).ok())
-}
-
-/// Which profile a node status is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Subject {
-    pub(crate) kind: String,
-    pub(crate) name: String,
 }
 
 impl HeldNodeStatus {
@@ -65,12 +58,6 @@ impl HeldNodeStatus {
             message: status.message.clone(),
             observed_generation: status.observed_generation,
         })
-    }
-
-    /// Whether it describes a node rather than a profile.
-    pub(crate) fn is_about_node(&self) -> bool {
-        self.subject()
-            .is_some_and(|(subject, _)| subject.kind == meta::KIND_NODE)
     }
 
     /// The mechanisms that it lists: those of a node.
@@ -146,6 +133,15 @@ pub(crate) fn write_node(node: &Node, mechanisms: &[Mechanism], exists: bool) ->
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) uid: String,
+}
+
+/// Selects the node statuses of a node, by their labels.
+pub(crate) fn selector(node: &Node) -> String {
+    format!(
+        "{}={}",
+        meta::LABEL_NODE_NAME,
+        meta::label_value(&node.name)
+    )
 }
 
 /// The name of the object that describes a node.

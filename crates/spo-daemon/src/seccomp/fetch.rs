@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use spo_api::GROUP;
 use spo_api::name::ProfileName;
 use spo_api::seccomp_profile::held::PackedSpec;
-use spo_api::{GROUP, meta};
 use spo_process::chain::chain;
 use spo_profile::layout;
 use spo_profile::seccomp::check::Restrictions;
 use spo_profile::seccomp::resolve::{BaseRef, Progress, Resolved, Resolver};
 
-use super::index::{Index, KIND, Row};
+use super::index::{Index, KIND, Row, subject};
 use super::plan::{Inputs, OnDisk, Profile, Unresolved};
 use crate::context::Context;
 use crate::execute::About;
-use crate::files::Found;
+use crate::files::{Files, Found};
 use crate::node_status::Owner;
+use crate::profile::Reported;
 
 /// What was copied out of the index.
 pub(super) struct Snapshot {
@@ -25,8 +26,7 @@ pub(super) struct Snapshot {
     chain: BTreeMap<String, Arc<PackedSpec>>,
     rival: Option<String>,
     restrictions: Arc<Restrictions>,
-    report: Option<crate::profile::Report>,
-    statuses: Vec<String>,
+    reported: Reported,
     last_known: Option<[u8; 32]>,
 }
 
@@ -38,48 +38,41 @@ pub(super) fn snapshot(
     last_known: Option<[u8; 32]>,
 ) -> Snapshot {
     let row = index.profile(name).cloned();
-    let status_name = meta::node_status_name(KIND, name, &context.node.name);
-    let report = index
-        .statuses(name)
-        .filter(|(status, said)| {
-            *status == status_name && row.as_ref().is_some_and(|row| row.uid == said.owner_uid)
-        })
-        .find_map(|(_, said)| said.report.clone());
+    let uid = row.as_ref().map(|row| row.uid.as_str());
+    let reported = index.reports.about(&subject(name), uid, &context.node.name);
     Snapshot {
         row,
         chain: index.chain(name),
         rival: index.rival(name),
         restrictions: index.restrictions(&context.spod),
-        report,
-        statuses: index
-            .statuses(name)
-            .map(|(status, _)| status.to_owned())
-            .collect(),
+        reported,
         last_known,
         name: name.to_owned(),
     }
 }
 
 /// Completes the inputs.
-pub(super) async fn fetch(snapshot: Snapshot, context: &Context) -> (Inputs, About) {
+pub(super) async fn fetch(
+    snapshot: Snapshot,
+    files: &Files,
+    unsupported: Option<String>,
+) -> (Inputs, About) {
     let Snapshot {
         name,
         row,
         chain,
         rival,
         restrictions,
-        report,
-        statuses,
+        reported,
         last_known,
     } = snapshot;
     let file = ProfileName::parse(&name)
         .map_err(|error| format!("metadata.name: {error}"))
         .and_then(|name| layout::seccomp_file(&name).map_err(|error| error.to_string()));
     let on_disk = match &file {
-        Ok(file) => on_disk(context, file).await,
+        Ok(file) => on_disk(files, file).await,
         Err(_) => OnDisk::Absent,
     };
-    let status_name = meta::node_status_name(KIND, &name, &context.node.name);
     let owner = Owner {
         api_version: format!("{GROUP}/v1"),
         kind: KIND.to_owned(),
@@ -88,7 +81,8 @@ pub(super) async fn fetch(snapshot: Snapshot, context: &Context) -> (Inputs, Abo
     };
     let about = About {
         owner,
-        reported: statuses.contains(&status_name),
+        reported: reported.statuses.contains(&reported.status_name),
+        component: "profile",
     };
     let profile = row.map(|row| Profile {
         generation: row.generation,
@@ -105,17 +99,15 @@ pub(super) async fn fetch(snapshot: Snapshot, context: &Context) -> (Inputs, Abo
         restrictions: Restrictions::clone(&restrictions),
         on_disk,
         last_known,
-        report,
-        status_name,
-        statuses,
+        reported,
         unknown_syscalls,
-        unsupported: context.seccomp_unsupported.clone(),
+        unsupported,
     };
     (inputs, about)
 }
 
-async fn on_disk(context: &Context, file: &str) -> OnDisk {
-    match context.files.read(file).await {
+async fn on_disk(files: &Files, file: &str) -> OnDisk {
+    match files.read(file).await {
         Ok(Found::Absent) => OnDisk::Absent,
         Ok(Found::File(bytes)) => OnDisk::File(bytes),
         Ok(Found::Strange) => OnDisk::Strange,

@@ -11,14 +11,13 @@ use kube::runtime::watcher::Event;
 
 use spo_api::seccomp_profile::held::{HeldSeccompProfile, PackedSpec};
 use spo_api::spod::held::HeldSpod;
-use spo_api::{condition, meta, name::ProfileName};
+use spo_api::{meta, name::ProfileName};
 use spo_kube::table::{Change, Table};
 use spo_profile::layout;
 use spo_profile::seccomp::check::Restrictions;
 
-use super::plan::Deletion;
-use crate::node_status::HeldNodeStatus;
-use crate::profile::Report;
+use crate::profile::{Deletion, Subject, Touched};
+use crate::reports::Reports;
 
 /// The kind that this controller installs.
 pub(super) const KIND: &str = "SeccompProfile";
@@ -37,47 +36,34 @@ pub(super) struct Row {
     pub(super) spec: Arc<PackedSpec>,
 }
 
-/// A node status of ours.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct StatusRow {
-    pub(super) owner_uid: String,
-    pub(super) report: Option<Report>,
-    version: u64,
-}
-
 /// What the watches have shown.
-#[derive(Default)]
 pub(super) struct Index {
     profiles: Table<String, Row>,
-    /// By profile and name of the status.
-    statuses: Table<(String, String), StatusRow>,
+    pub(super) reports: Reports,
     spods: Table<String, Arc<Restrictions>>,
     /// Which profiles extend a base directly. A base need not exist.
     children: BTreeMap<String, BTreeSet<String>>,
     /// Which profiles claim a file.
     claims: BTreeMap<String, BTreeSet<String>>,
-    /// The version at which a node status was deleted last.
-    last_deletion: u64,
 }
 
-/// Which profiles an event touches.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Touched {
-    pub(super) profiles: BTreeSet<String>,
-    /// All of them.
-    pub(super) all: bool,
-}
-
-impl Touched {
-    fn none() -> Self {
-        Self::default()
-    }
-
-    fn all() -> Self {
+impl Default for Index {
+    fn default() -> Self {
         Self {
-            all: true,
-            ..Self::default()
+            profiles: Table::default(),
+            reports: Reports::of(&[KIND]),
+            spods: Table::default(),
+            children: BTreeMap::new(),
+            claims: BTreeMap::new(),
         }
+    }
+}
+
+/// A profile of this kind.
+pub(super) fn subject(name: impl Into<String>) -> Subject {
+    Subject {
+        kind: KIND.to_owned(),
+        name: name.into(),
     }
 }
 
@@ -91,7 +77,7 @@ impl Index {
                 Change::Synced => touched.all = true,
                 Change::Gone(name, old) => {
                     self.link(&name, Some(&old), None);
-                    self.touch(&name, &mut touched);
+                    self.touch(&name, &mut touched.profiles);
                 }
                 Change::Set(name, old) => {
                     let new = self.profiles.get(&name).cloned();
@@ -99,40 +85,7 @@ impl Index {
                         continue;
                     }
                     self.link(&name, old.as_ref(), new.as_ref());
-                    self.touch(&name, &mut touched);
-                }
-            }
-        }
-        touched
-    }
-
-    /// Takes an event about the node statuses of this node in.
-    pub(super) fn observe_status(&mut self, event: Event<HeldNodeStatus>) -> Touched {
-        if let Event::Apply(status) | Event::InitApply(status) = &event
-            && let Some((subject, _)) = status.subject()
-            && let Some(known) = self.statuses.get(&(subject.name, status.name_any()))
-            && known.version > version(status)
-        {
-            // Our own write is newer than this echo of the one before.
-            return Touched::none();
-        }
-        if let Event::Delete(status) = &event {
-            self.last_deletion = self.last_deletion.max(version(status));
-        }
-        let changes = self.statuses.observe(event, status_row);
-        let mut touched = Touched::none();
-        for change in changes {
-            match change {
-                Change::Synced => touched.all = true,
-                Change::Gone((profile, _), _) => {
-                    touched.profiles.insert(profile);
-                }
-                Change::Set(key, old) => {
-                    let new = self.statuses.get(&key);
-                    let says = |row: &StatusRow| (row.owner_uid.clone(), row.report.clone());
-                    if old.as_ref().map(says) != new.map(says) {
-                        touched.profiles.insert(key.0);
-                    }
+                    self.touch(&name, &mut touched.profiles);
                 }
             }
         }
@@ -154,31 +107,9 @@ impl Index {
         }
     }
 
-    /// Puts in what a write of ours has returned, unless the watch may have shown more since: a
-    /// deletion must not be undone here.
-    pub(super) fn reported(&mut self, status: HeldNodeStatus) {
-        let ((profile, name), Some(row)) = status_row(status) else {
-            return;
-        };
-        let key = (profile, name);
-        let known = self
-            .statuses
-            .get(&key)
-            .map_or(self.last_deletion, |known| known.version);
-        if row.version > known {
-            // The change needs no look: it is what was planned.
-            let _change = self.statuses.set(key, row);
-        }
-    }
-
-    /// Puts in that a node status of ours was deleted.
-    pub(super) fn withdrawn(&mut self, profile: &str, name: &str) {
-        let _change = self.statuses.remove((profile.to_owned(), name.to_owned()));
-    }
-
     /// Whether absence means absence: all watches have listed once.
     pub(super) fn synced(&self) -> bool {
-        self.profiles.synced() && self.statuses.synced() && self.spods.synced()
+        self.profiles.synced() && self.reports.synced() && self.spods.synced()
     }
 
     pub(super) fn profile(&self, name: &str) -> Option<&Row> {
@@ -190,20 +121,9 @@ impl Index {
     }
 
     /// Profiles which exist or about which this node has reported.
-    pub(super) fn all_names(&self) -> BTreeSet<String> {
-        let reported = self.statuses.iter().map(|((profile, _), _)| profile);
-        self.profile_names().chain(reported).cloned().collect()
-    }
-
-    /// The node statuses about a profile, with their names.
-    pub(super) fn statuses<'a>(
-        &'a self,
-        profile: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a StatusRow)> {
-        // Few: a table of one node's statuses, ordered by profile.
-        self.statuses
-            .range_from((profile.to_owned(), String::new()))
-            .map_while(move |((of, name), row)| (of == profile).then_some((name.as_str(), row)))
+    pub(super) fn all_names(&self) -> BTreeSet<Subject> {
+        let reported = self.reports.subjects().cloned();
+        self.profile_names().map(subject).chain(reported).collect()
     }
 
     /// What profiles may contain.
@@ -253,21 +173,16 @@ impl Index {
     }
 
     /// A profile, the ones which extend it, directly or not, and the ones which claim its file.
-    fn touch(&self, name: &str, touched: &mut Touched) {
+    fn touch(&self, name: &str, touched: &mut BTreeSet<Subject>) {
         let mut next = vec![name.to_owned()];
         while let Some(name) = next.pop() {
-            if let Some(children) = self.children.get(&name) {
-                next.extend(
-                    children
-                        .iter()
-                        .filter(|c| !touched.profiles.contains(*c))
-                        .cloned(),
-                );
+            if !touched.insert(subject(name.clone())) {
+                continue;
             }
-            touched.profiles.insert(name);
+            next.extend(self.children.get(&name).into_iter().flatten().cloned());
         }
         if let Some(file) = file_of(name) {
-            touched.profiles.extend(self.claimants(&file).cloned());
+            touched.extend(self.claimants(&file).map(subject));
         }
     }
 
@@ -315,19 +230,7 @@ fn row(profile: HeldSeccompProfile) -> (String, Option<Row>) {
         status,
     } = profile;
     let status = status.unwrap_or_default();
-    let in_use = status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == condition::IN_USE);
-    let deletion = match (
-        &metadata.deletion_timestamp,
-        in_use.map(|c| c.status.as_str()),
-    ) {
-        (None, _) => Deletion::No,
-        (Some(_), Some("False")) => Deletion::Released,
-        (Some(_), Some("True")) => Deletion::HeldBack,
-        (Some(_), _) => Deletion::Undecided,
-    };
+    let deletion = Deletion::of(metadata.deletion_timestamp.as_ref(), &status.conditions);
     let base = spec.unpack().ok().and_then(|spec| spec.base_profile_name);
     let row = Row {
         uid: metadata.uid.unwrap_or_default(),
@@ -342,30 +245,6 @@ fn row(profile: HeldSeccompProfile) -> (String, Option<Row>) {
         spec: Arc::new(spec),
     };
     (metadata.name.unwrap_or_default(), Some(row))
-}
-
-fn status_row(status: HeldNodeStatus) -> ((String, String), Option<StatusRow>) {
-    let name = status.name_any();
-    match status.subject() {
-        Some((subject, uid)) if subject.kind == KIND => {
-            let row = StatusRow {
-                owner_uid: uid.to_owned(),
-                report: status.report(),
-                version: version(&status),
-            };
-            ((subject.name, name), Some(row))
-        }
-        // About another kind, or the node itself.
-        _ => ((String::new(), name), None),
-    }
-}
-
-/// Resource versions are ordered numbers (KEP-5504).
-fn version(status: &HeldNodeStatus) -> u64 {
-    status
-        .resource_version()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or_default()
 }
 
 fn restrictions(spod: &HeldSpod) -> Restrictions {

@@ -1,6 +1,7 @@
 //! Pure. What to do about one SeccompProfile on this node.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use spo_api::node_status::ProfileState;
 use spo_api::seccomp_profile::{DesiredState, SeccompProfileSpec};
@@ -9,7 +10,27 @@ use spo_profile::seccomp::render;
 use spo_profile::seccomp::resolve::{ResolveError, Resolved};
 use spo_profile::seccomp::validate::{self, Severity};
 
-use crate::profile::{Operation, Report, Step};
+use crate::profile::{Deletion, Operation, Report, Reported, Step as AnyStep};
+
+/// What this mechanism does to the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Put a file in the operator directory.
+    Write { file: String, bytes: Vec<u8> },
+    /// Take a file out of the operator directory.
+    Remove { file: String },
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Effect::Write { file, bytes } => write!(f, "write {file} {} B", bytes.len()),
+            Effect::Remove { file } => write!(f, "remove {file}"),
+        }
+    }
+}
+
+type Step = AnyStep<Effect>;
 
 /// Everything that the decision needs.
 #[derive(Debug, Clone)]
@@ -24,12 +45,7 @@ pub(super) struct Inputs {
     pub(super) on_disk: OnDisk,
     /// The digest of what was last written to the file, or found there as it should be.
     pub(super) last_known: Option<[u8; 32]>,
-    /// What this node has reported so far about this very profile.
-    pub(super) report: Option<Report>,
-    /// The name of the node status to report in.
-    pub(super) status_name: String,
-    /// All node statuses about a profile of this name: upstream named them differently.
-    pub(super) statuses: Vec<String>,
+    pub(super) reported: Reported,
     /// Syscalls of the resolved profile which no architecture of this node has.
     pub(super) unknown_syscalls: Vec<String>,
     /// Why the kernel can not load seccomp filters, if it can not.
@@ -46,19 +62,6 @@ pub(super) struct Profile {
     pub(super) in_use: bool,
     /// The spec with its base profiles; or why there is none.
     pub(super) resolved: Result<Resolved, Unresolved>,
-}
-
-/// How far the deletion of a profile has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deletion {
-    /// It is not being deleted.
-    No,
-    /// The manager has not said yet whether pods use it.
-    Undecided,
-    /// Pods use it.
-    HeldBack,
-    /// It is to be removed.
-    Released,
 }
 
 /// Why there is no resolved spec.
@@ -90,11 +93,11 @@ pub(super) fn plan(inputs: &Inputs) -> Vec<Step> {
     };
     let mut steps = match profile.deletion {
         Deletion::Undecided => Vec::new(),
-        Deletion::HeldBack => held_back(inputs, profile),
+        Deletion::HeldBack => inputs.reported.held_back(profile.generation),
         Deletion::Released => return released(inputs),
         Deletion::No => install(inputs, profile),
     };
-    steps.extend(withdraw_outdated(inputs));
+    steps.extend(inputs.reported.withdraw_outdated());
     steps
 }
 
@@ -119,35 +122,19 @@ fn gone(inputs: &Inputs) -> Vec<Step> {
         steps.extend(remove(file));
     }
     // The garbage collector would delete the node statuses as well, later.
-    steps.extend(withdraw_all(inputs));
+    steps.extend(inputs.reported.withdraw_all());
     steps
-}
-
-fn held_back(inputs: &Inputs, profile: &Profile) -> Vec<Step> {
-    // Never a new object: with foreground deletion they go before the profile does.
-    let Some(old) = &inputs.report else {
-        return Vec::new();
-    };
-    report_if_new(
-        inputs,
-        Report {
-            state: ProfileState::Terminating,
-            reason: None,
-            message: Some("kept while pods use the profile".to_owned()),
-            observed_generation: profile.generation.or(old.observed_generation),
-        },
-    )
 }
 
 /// The file first: no living node may report a profile gone that is still there.
 fn released(inputs: &Inputs) -> Vec<Step> {
     let mut steps = remove_if_present(inputs);
-    steps.extend(withdraw_all(inputs));
+    steps.extend(inputs.reported.withdraw_all());
     steps
 }
 
 fn install(inputs: &Inputs, profile: &Profile) -> Vec<Step> {
-    let error = |reason, message: String| fail(inputs, profile, reason, message);
+    let error = |reason, message| inputs.reported.fail(profile.generation, reason, message);
     let file = match &inputs.file {
         Ok(file) => file,
         Err(message) => return error(INVALID, message.clone()),
@@ -204,15 +191,12 @@ fn install(inputs: &Inputs, profile: &Profile) -> Vec<Step> {
     }
     let mut steps = write_if_new(inputs, file, &resolved.spec);
     let warnings = warnings(inputs, &problems, &resolved.spec);
-    steps.extend(report_if_new(
-        inputs,
-        Report {
-            state: ProfileState::Installed,
-            reason: warnings.as_ref().map(|(reason, _)| (*reason).to_owned()),
-            message: warnings.map(|(_, message)| message),
-            observed_generation: profile.generation,
-        },
-    ));
+    steps.extend(inputs.reported.unless_said(Report {
+        state: ProfileState::Installed,
+        reason: warnings.as_ref().map(|(reason, _)| (*reason).to_owned()),
+        message: warnings.map(|(_, message)| message),
+        observed_generation: profile.generation,
+    }));
     steps
 }
 
@@ -222,10 +206,10 @@ fn write_if_new(inputs: &Inputs, file: &str, spec: &SeccompProfileSpec) -> Vec<S
         return Vec::new();
     }
     let tampered = inputs.last_known == Some(render::digest(&bytes));
-    let mut steps = vec![Step::Write {
+    let mut steps = vec![Step::Act(Effect::Write {
         file: file.to_owned(),
         bytes,
-    }];
+    })];
     steps.push(Step::CountOperation(Operation::Update));
     if tampered {
         let what = match inputs.on_disk {
@@ -249,45 +233,20 @@ fn set_aside(inputs: &Inputs, profile: &Profile, state: ProfileState) -> Vec<Ste
     } else {
         remove_if_present(inputs)
     };
-    steps.extend(report_if_new(
-        inputs,
-        Report {
-            state,
-            reason: None,
-            message: keep.then(|| "the file is kept while pods use it".to_owned()),
-            observed_generation: profile.generation,
-        },
-    ));
-    steps
-}
-
-fn fail(inputs: &Inputs, profile: &Profile, reason: &'static str, message: String) -> Vec<Step> {
-    let report = Report {
-        state: ProfileState::Error,
-        reason: Some(reason.to_owned()),
-        message: Some(message),
+    steps.extend(inputs.reported.unless_said(Report {
+        state,
+        reason: None,
+        message: keep.then(|| "the file is kept while pods use it".to_owned()),
         observed_generation: profile.generation,
-    };
-    let mut steps = report_if_new(inputs, report);
-    if !steps.is_empty() {
-        steps.push(Step::CountError { reason });
-    }
+    }));
     steps
 }
 
 /// What to do after a step on this node has failed: say so.
 pub(super) fn after_failure(inputs: &Inputs, reason: &'static str, message: String) -> Vec<Step> {
-    match &inputs.profile {
-        // A deletion that fails must not create a new object; the old one still says `Installed`.
-        Some(profile) if profile.deletion == Deletion::No || inputs.report.is_some() => {
-            let mut steps = fail(inputs, profile, reason, message);
-            if steps.is_empty() {
-                steps.push(Step::CountError { reason });
-            }
-            steps
-        }
-        _ => vec![Step::CountError { reason }],
-    }
+    let profile = inputs.profile.as_ref();
+    let profile = profile.map(|profile| (profile.generation, profile.deletion));
+    inputs.reported.after_failure(profile, reason, message)
 }
 
 fn warnings(
@@ -335,14 +294,6 @@ fn unknown_syscalls(spec: &SeccompProfileSpec, unknown: &[String]) -> String {
     text
 }
 
-fn report_if_new(inputs: &Inputs, report: Report) -> Vec<Step> {
-    if inputs.report.as_ref() == Some(&report) {
-        Vec::new()
-    } else {
-        vec![Step::Report(report)]
-    }
-}
-
 fn remove_if_present(inputs: &Inputs) -> Vec<Step> {
     match (&inputs.file, &inputs.rival) {
         (Ok(file), None) if inputs.on_disk != OnDisk::Absent => remove(file),
@@ -352,29 +303,11 @@ fn remove_if_present(inputs: &Inputs) -> Vec<Step> {
 
 fn remove(file: &str) -> Vec<Step> {
     vec![
-        Step::Remove {
+        Step::Act(Effect::Remove {
             file: file.to_owned(),
-        },
+        }),
         Step::CountOperation(Operation::Delete),
     ]
-}
-
-fn withdraw_all(inputs: &Inputs) -> Vec<Step> {
-    inputs
-        .statuses
-        .iter()
-        .map(|name| Step::Withdraw { name: name.clone() })
-        .collect()
-}
-
-fn withdraw_outdated(inputs: &Inputs) -> Vec<Step> {
-    let outdated = inputs
-        .statuses
-        .iter()
-        .filter(|name| **name != inputs.status_name);
-    outdated
-        .map(|name| Step::Withdraw { name: name.clone() })
-        .collect()
 }
 
 #[cfg(test)]

@@ -18,9 +18,11 @@ fn new_profile() -> Inputs {
         restrictions: Restrictions::unrestricted(),
         on_disk: OnDisk::Absent,
         last_known: None,
-        report: None,
-        status_name: "web-node-1-0123456789".to_owned(),
-        statuses: Vec::new(),
+        reported: Reported {
+            report: None,
+            status_name: "web-node-1-0123456789".to_owned(),
+            statuses: Vec::new(),
+        },
         unknown_syscalls: Vec::new(),
         unsupported: None,
     }
@@ -32,8 +34,11 @@ fn installed() -> Inputs {
     Inputs {
         last_known: Some(render::digest(&bytes)),
         on_disk: OnDisk::File(bytes),
-        report: Some(said(ProfileState::Installed, None)),
-        statuses: vec!["web-node-1-0123456789".to_owned()],
+        reported: Reported {
+            report: Some(said(ProfileState::Installed, None)),
+            status_name: "web-node-1-0123456789".to_owned(),
+            statuses: vec!["web-node-1-0123456789".to_owned()],
+        },
         ..new_profile()
     }
 }
@@ -161,7 +166,7 @@ fn what_may_not_be_there_goes_before_it_is_reported() {
         panic!("{steps:?}")
     };
     inputs.on_disk = OnDisk::Absent;
-    inputs.report = Some(report.clone());
+    inputs.reported.report = Some(report.clone());
     check(&inputs, &[]);
 }
 
@@ -205,7 +210,7 @@ fn a_deletion_waits_for_the_manager() {
         &inputs,
         &["report Terminating generation=2 \"kept while pods use the profile\""],
     );
-    inputs.report = Some(said(
+    inputs.reported.report = Some(said(
         ProfileState::Terminating,
         Some("kept while pods use the profile"),
     ));
@@ -223,11 +228,9 @@ fn a_deletion_waits_for_the_manager() {
 
 #[test]
 fn a_deletion_creates_no_report() {
-    let mut inputs = Inputs {
-        report: None,
-        statuses: Vec::new(),
-        ..installed()
-    };
+    let mut inputs = installed();
+    inputs.reported.report = None;
+    inputs.reported.statuses = Vec::new();
     profile(&mut inputs).deletion = Deletion::HeldBack;
     check(&inputs, &[]);
 }
@@ -250,7 +253,7 @@ fn what_an_operator_did_not_write_survives_an_object_that_is_gone() {
     check(
         &Inputs {
             on_disk: by_hand,
-            statuses: Vec::new(),
+            reported: Reported::default(),
             ..gone.clone()
         },
         &[],
@@ -265,10 +268,8 @@ fn what_an_operator_did_not_write_survives_an_object_that_is_gone() {
 
 #[test]
 fn reports_under_the_names_of_upstream_are_replaced() {
-    let inputs = Inputs {
-        statuses: vec!["web-node-1".to_owned()],
-        ..new_profile()
-    };
+    let mut inputs = new_profile();
+    inputs.reported.statuses = vec!["web-node-1".to_owned()];
     let size = bytes(&inputs).len();
     check(
         &inputs,
@@ -313,7 +314,7 @@ fn every_error_is_reported_once_and_leaves_the_file() {
         let Step::Report(report) = &steps[0] else {
             panic!("{steps:?}")
         };
-        inputs.report = Some(report.clone());
+        inputs.reported.report = Some(report.clone());
         check(&inputs, &[]);
     }
 }
