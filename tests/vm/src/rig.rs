@@ -262,18 +262,18 @@ pub fn seccomp_file(profile: &str) -> PathBuf {
     spo_test_apiserver::files::of_profile(Path::new("/"), profile)
 }
 
-/// The manifests of our examples, of one kind: name of the file and text.
-pub fn examples(kind: &str) -> Vec<(String, String)> {
+/// The files of our examples, or of a folder of golden cases, that end in this: name and text.
+pub fn examples(folder: &str, end: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(variable("SPO_EXAMPLES")).unwrap() {
+    for entry in std::fs::read_dir(variable("SPO_EXAMPLES").join(folder)).unwrap() {
         let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        if text.lines().any(|line| line == format!("kind: {kind}")) {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            found.push((name.to_owned(), text));
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.ends_with(end) {
+            found.push((name.to_owned(), std::fs::read_to_string(&path).unwrap()));
         }
     }
     found.sort();
+    assert!(!found.is_empty(), "there is no {folder}/*{end}");
     found
 }
 

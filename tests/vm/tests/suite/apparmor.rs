@@ -1,5 +1,7 @@
 //! AppArmor in the kernel.
 
+mod compiled;
+
 use spo_test_vm::container::Container;
 use spo_test_vm::{apparmor, audit};
 
