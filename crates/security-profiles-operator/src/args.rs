@@ -250,6 +250,11 @@ struct NotHere {
           default_missing_value = "true", hide = true)]
     with_apparmor: bool,
 
+    /// Accepted for the manager of a newer version: this version installs no AppArmorProfiles.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", hide = true)]
+    with_raw_apparmor: bool,
+
     /// Accepted for compatibility: this version does not record.
     #[arg(long, env = "ENABLE_RECORDING", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, default_missing_value = "true", hide = true)]
@@ -268,6 +273,7 @@ impl NotHere {
             (self.with_selinux, "--with-selinux"),
             (self.with_raw_selinux, "--with-raw-selinux"),
             (self.with_apparmor, "--with-apparmor"),
+            (self.with_raw_apparmor, "--with-raw-apparmor"),
             (self.with_recording, "--with-recording"),
         ];
         let on = switches.into_iter().filter(|(on, _)| *on);

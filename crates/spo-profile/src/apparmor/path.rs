@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::glob::is_variable;
 use super::problem::Wrong;
 
 /// A path of which every character means in a profile what it meant in the field. `Display` quotes
@@ -125,9 +126,7 @@ fn without_variables(text: &str) -> Option<String> {
     let mut rest = parts.next()?.to_owned();
     for part in parts {
         let (name, after) = part.split_once('}')?;
-        let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !is_name {
+        if !is_variable(name) {
             return None;
         }
         rest.push_str(after);

@@ -50,6 +50,16 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+impl Refused {
+    /// With the problem of one field.
+    pub(super) fn one(field: &str, wrong: Wrong) -> Self {
+        Self {
+            first: wrong.of(field),
+            others: vec![],
+        }
+    }
+}
+
 /// Problems as they are found.
 #[derive(Default)]
 pub(super) struct Problems(Vec<Problem>);
@@ -57,11 +67,7 @@ pub(super) struct Problems(Vec<Problem>);
 impl Problems {
     /// Notes a problem of `field`.
     pub(super) fn push(&mut self, field: &str, wrong: Wrong) {
-        self.0.push(Problem {
-            field: field.to_owned(),
-            message: wrong.message,
-            fix: wrong.fix.to_owned(),
-        });
+        self.0.push(wrong.of(field));
     }
 
     /// Keeps what is right and notes what is wrong.
@@ -70,13 +76,13 @@ impl Problems {
     }
 
     /// Keeps what is right in a list.
-    pub(super) fn keep_all<T>(
+    pub(super) fn keep_all<'a, T>(
         &mut self,
         field: &str,
-        values: &[String],
+        values: impl IntoIterator<Item = &'a String>,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Vec<T> {
-        let values = values.iter().enumerate();
+        let values = values.into_iter().enumerate();
         values
             .filter_map(|(index, value)| self.keep(&format!("{field}[{index}]"), parse(value)))
             .collect()
@@ -107,6 +113,14 @@ impl Wrong {
         Self {
             message: message.into(),
             fix,
+        }
+    }
+
+    fn of(self, field: &str) -> Problem {
+        Problem {
+            field: field.to_owned(),
+            message: self.message,
+            fix: self.fix.to_owned(),
         }
     }
 }

@@ -5,99 +5,74 @@
 
 use std::fmt;
 
-use spo_api::apparmor_profile::{self as api, AppArmorProfileSpec, Mode};
+use spo_api::apparmor_profile::rules::{FileRule, Transition};
+use spo_api::apparmor_profile::{self as api, Abstract, AppArmorProfileSpec, Mode};
 
 use super::capability::Capability;
+use super::classes::{self, Classes};
+use super::glob::{Glob, Literal};
 use super::path::{Entry, Path};
 use super::problem::{Problems, Refused, Wrong};
+use super::text::Text;
+use super::word::{Name, letters};
 
 /// A checked profile.
 pub(super) struct Profile {
     name: Name,
     mode: Mode,
-    executables: Vec<Path>,
-    libraries: Vec<Path>,
+    files: Files,
+    capabilities: Vec<Capability>,
+    executables: Executables,
+    network: Option<api::Network>,
+    classes: Classes,
+}
+
+#[derive(Default)]
+struct Files {
     read_only: Vec<Path>,
     write_only: Vec<Path>,
     read_write: Vec<Entry>,
-    network: Option<api::Network>,
-    capabilities: Vec<Capability>,
+    allowed: Vec<(Glob, String)>,
+    denied: Vec<(Glob, String)>,
 }
 
-/// The name of a profile: one word.
-struct Name(String);
-
-impl Name {
-    fn parse(text: &str) -> Result<Self, Wrong> {
-        let is_word = !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_./-".contains(&byte));
-        let message = || format!("invalid profile name: {text:?}");
-        if !is_word {
-            let fix = "use letters, digits and _ . / - only";
-            return Err(Wrong::new(message(), fix));
-        }
-        if text == "unconfined" {
-            let fix = "give the profile another name: the kernel calls tasks so which have none";
-            return Err(Wrong::new(message(), fix));
-        }
-        Ok(Self(text.to_owned()))
-    }
+#[derive(Default)]
+struct Executables {
+    allowed: Vec<Path>,
+    libraries: Vec<Path>,
+    denied: Vec<Glob>,
+    transitions: Vec<(Literal, Name)>,
 }
+
+/// What the work-around of [`Profile::mounts_devices`] runs.
+const FSCK: [&str; 2] = ["/sbin/fsck", "/sbin/fsck.ext4"];
 
 impl Profile {
     /// Makes values of the fields, in the order of upstream's checks.
     pub(super) fn check(name: &str, spec: &AppArmorProfileSpec) -> Result<Self, Refused> {
         let mut problems = Problems::default();
-        let name = problems.keep("metadata.name", Name::parse(name));
+        let name = Name::parse(name).map_err(|wrong| Refused::one(super::NAME, wrong))?;
         let rules = spec.r#abstract.clone().unwrap_or_default();
-
-        let files = rules.filesystem.unwrap_or_default();
-        let field = |name: &str| format!("spec.abstract.filesystem.{name}");
-        let lists = &mut problems;
-        let read_only =
-            lists.keep_all(&field("readOnlyPaths"), &files.read_only_paths, Path::parse);
-        let write_only = lists.keep_all(
-            &field("writeOnlyPaths"),
-            &files.write_only_paths,
-            Path::parse,
-        );
-        let read_write = lists.keep_all(
-            &field("readWritePaths"),
-            &files.read_write_paths,
-            Entry::parse,
-        );
-
+        let files = files(&rules, &mut problems);
+        let allowed = rules
+            .capability
+            .iter()
+            .flat_map(|it| &it.allowed_capabilities);
         let capabilities = problems.keep_all(
             "spec.abstract.capability.allowedCapabilities",
-            &rules.capability.unwrap_or_default().allowed_capabilities,
+            allowed,
             Capability::parse,
         );
-
-        let executable = rules.executable.unwrap_or_default();
-        let executables = problems.keep_all(
-            "spec.abstract.executable.allowedExecutables",
-            &executable.allowed_executables,
-            Path::parse_executable,
-        );
-        let libraries = problems.keep_all(
-            "spec.abstract.executable.allowedLibraries",
-            &executable.allowed_libraries,
-            Path::parse_executable,
-        );
-
-        problems.or(()).map(|()| Self {
-            // A name that was not kept is a problem.
-            name: name.unwrap_or(Name(String::new())),
+        let executables = executables(&rules, &mut problems);
+        let classes = Classes::check(&rules, &mut problems);
+        problems.or(Self {
+            name,
             mode: spec.mode,
-            executables,
-            libraries,
-            read_only,
-            write_only,
-            read_write,
-            network: rules.network,
+            files,
             capabilities,
+            executables,
+            network: rules.network,
+            classes,
         })
     }
 
@@ -112,25 +87,31 @@ impl Profile {
 
     fn executable_rules(&self, to: &mut Text) {
         to.section("Executable rules");
-        for path in &self.executables {
+        for path in &self.executables.allowed {
             to.rule(format_args!("{path} ixr"));
         }
-        for path in &self.libraries {
+        for path in &self.executables.libraries {
             to.rule(format_args!("{path} mr"));
         }
-        if self.mounts_devices() {
-            to.rule(format_args!("/sbin/fsck ixr"));
-            to.rule(format_args!("/sbin/fsck.ext4 ixr"));
+        for path in FSCK.iter().filter(|_| self.mounts_devices()) {
+            to.rule(format_args!("{path} ixr"));
+        }
+        for (path, profile) in &self.executables.transitions {
+            to.rule(format_args!("{path} rPx -> \"{profile}\""));
+        }
+        for path in self.executables.denied.iter().filter(|_| self.enforces()) {
+            to.rule(format_args!("deny {path} x"));
         }
     }
 
-    /// The denials of the first two lists win over what other rules allow, and are left out of a
-    /// profile which only complains: a denial is denied there, too.
+    /// Denials win over what other rules allow, and are left out of a profile which only complains:
+    /// what is denied there is denied, and nobody is told.
     fn file_rules(&self, to: &mut Text) {
         to.section("Filesystem rules");
+        let files = &self.files;
         for (paths, allowed, denied) in [
-            (&self.read_only, "r", "wlk"),
-            (&self.write_only, "wlk", "r"),
+            (&files.read_only, "r", "wlk"),
+            (&files.write_only, "wlk", "r"),
         ] {
             for path in paths {
                 to.rule(format_args!("{path} {allowed}"));
@@ -139,11 +120,17 @@ impl Profile {
                 to.rule(format_args!("deny {path} {denied}"));
             }
         }
-        for entry in &self.read_write {
+        for entry in &files.read_write {
             match entry {
                 Entry::Path(path) => to.rule(format_args!("{path} rwlk")),
                 Entry::Ptrace(access) => to.rule(format_args!("ptrace ({access})")),
             }
+        }
+        for (path, access) in &files.allowed {
+            to.rule(format_args!("{path} {access}"));
+        }
+        for (path, access) in files.denied.iter().filter(|_| self.enforces()) {
+            to.rule(format_args!("deny {path} {access}"));
         }
     }
 
@@ -173,7 +160,7 @@ impl Profile {
         }
         if self.mounts_devices() {
             for rule in ["mount", "remount", "umount"] {
-                to.rule(format_args!("{rule}"));
+                to.rule(rule);
             }
         }
     }
@@ -195,24 +182,20 @@ const DEFAULT_DENY: &str = "
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rules = Text(String::new());
+        let mut rules = Text::default();
         self.executable_rules(&mut rules);
         self.file_rules(&mut rules);
         self.network_rules(&mut rules);
         self.capability_rules(&mut rules);
+        self.classes.write(&mut rules);
         rules.section("Raw rules placeholder");
-        let Self {
-            name: Name(name),
-            mode,
-            ..
-        } = self;
-        let (header, mode) = (super::HEADER, super::mode(*mode));
+        let (name, header, mode) = (&self.name, super::HEADER, super::mode(self.mode));
         write!(
             f,
             "\n{header}\n#include <tunables/global>\n\
              profile {name} flags=({mode},attach_disconnected,mediate_deleted) {{\n  \
              #include <abstractions/base>\n{}",
-            rules.0
+            rules.as_str()
         )?;
         if self.enforces() {
             f.write_str(DEFAULT_DENY)?;
@@ -221,15 +204,72 @@ impl fmt::Display for Profile {
     }
 }
 
-/// Rules as text.
-struct Text(String);
-
-impl Text {
-    fn section(&mut self, title: &str) {
-        self.0.push_str(&format!("\n  # {title}\n"));
+fn files(rules: &Abstract, problems: &mut Problems) -> Files {
+    let Some(files) = &rules.filesystem else {
+        return Files::default();
+    };
+    let field = |name: &str| format!("spec.abstract.filesystem.{name}");
+    let (read, write, both) = ("readOnlyPaths", "writeOnlyPaths", "readWritePaths");
+    Files {
+        read_only: problems.keep_all(&field(read), &files.read_only_paths, Path::parse),
+        write_only: problems.keep_all(&field(write), &files.write_only_paths, Path::parse),
+        read_write: problems.keep_all(&field(both), &files.read_write_paths, Entry::parse),
+        allowed: file_rules(&field("allowedPaths"), &files.allowed_paths, problems),
+        denied: file_rules(&field("deniedPaths"), &files.denied_paths, problems),
     }
+}
 
-    fn rule(&mut self, rule: fmt::Arguments<'_>) {
-        self.0.push_str(&format!("  {rule},\n"));
+fn file_rules(field: &str, rules: &[FileRule], problems: &mut Problems) -> Vec<(Glob, String)> {
+    let mut kept = vec![];
+    for (index, rule) in rules.iter().enumerate() {
+        let field = format!("{field}[{index}]");
+        classes::some_access(&rule.access, &field, problems);
+        let path = problems.keep(&format!("{field}.path"), Glob::parse(&rule.path));
+        kept.extend(path.map(|path| (path, letters(&rule.access))));
     }
+    kept
+}
+
+fn executables(rules: &Abstract, problems: &mut Problems) -> Executables {
+    let Some(executable) = &rules.executable else {
+        return Executables::default();
+    };
+    let field = |name: &str| format!("spec.abstract.executable.{name}");
+    let (allowed, libraries) = ("allowedExecutables", "allowedLibraries");
+    let parse = Path::parse_executable;
+    Executables {
+        allowed: problems.keep_all(&field(allowed), &executable.allowed_executables, parse),
+        libraries: problems.keep_all(&field(libraries), &executable.allowed_libraries, parse),
+        denied: problems.keep_all(
+            &field("deniedExecutables"),
+            &executable.denied_executables,
+            Glob::parse,
+        ),
+        transitions: transitions(&field("transitions"), executable, problems),
+    }
+}
+
+/// A path has one way to be executed; `apparmor_parser` refuses a second one. It does prefer a path
+/// to a pattern, so that a path of a transition may lie in a pattern.
+fn transitions(
+    field: &str,
+    executable: &api::Executable,
+    problems: &mut Problems,
+) -> Vec<(Literal, Name)> {
+    let mut taken: Vec<&str> = FSCK.to_vec();
+    taken.extend(executable.allowed_executables.iter().map(String::as_str));
+    let mut kept = vec![];
+    for (index, Transition { path, profile }) in executable.transitions.iter().enumerate() {
+        let field = format!("{field}[{index}]");
+        let literal = problems.keep(&format!("{field}.path"), Literal::parse(path));
+        let name = problems.keep(&format!("{field}.profile"), Name::parse(profile));
+        if taken.contains(&path.as_str()) {
+            let message = format!("validating execs and libs: path is executed twice: {path:?}");
+            let fix = "name it in one of allowedExecutables and transitions, and once";
+            problems.push(&format!("{field}.path"), Wrong::new(message, fix));
+        }
+        taken.push(path);
+        kept.extend(literal.zip(name));
+    }
+    kept
 }
