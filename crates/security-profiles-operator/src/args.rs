@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
+use spo_daemon::apparmor;
 use spo_process::tls::MinVersion;
 
 /// Manage seccomp profiles as Kubernetes objects.
@@ -215,6 +216,16 @@ pub(crate) struct Daemon {
           default_missing_value = "true")]
     with_seccomp: bool,
 
+    /// Install AppArmorProfiles.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_apparmor: bool,
+
+    /// Install AppArmorProfiles with a policy, too.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_raw_apparmor: bool,
+
     #[command(flatten)]
     not_here: NotHere,
 
@@ -245,11 +256,6 @@ struct NotHere {
           default_missing_value = "true", hide = true)]
     with_raw_selinux: bool,
 
-    /// Accepted for compatibility: this version installs no AppArmorProfiles.
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", hide = true)]
-    with_apparmor: bool,
-
     /// Accepted for the manager of a newer version: this version installs no AppArmorProfiles.
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
           default_missing_value = "true", hide = true)]
@@ -272,7 +278,6 @@ impl NotHere {
         let switches = [
             (self.with_selinux, "--with-selinux"),
             (self.with_raw_selinux, "--with-raw-selinux"),
-            (self.with_apparmor, "--with-apparmor"),
             (self.with_raw_apparmor, "--with-raw-apparmor"),
             (self.with_recording, "--with-recording"),
         ];
@@ -346,6 +351,13 @@ impl Daemon {
             spod_name: self.spod_name,
             node_root: self.node_root,
             kubelet_dir: self.kubelet_dir.filter(|dir| !dir.is_empty()),
+            apparmor: if self.with_apparmor {
+                apparmor::Told::On {
+                    raw: self.with_raw_apparmor,
+                }
+            } else {
+                apparmor::Told::Off
+            },
             health_address: self.health_address,
             metrics_address: self
                 .with_insecure_metrics_access

@@ -1,12 +1,14 @@
 //! The node side: installs profiles on this node and reports.
 //!
 //! Needs of the node: write access to the operator directory (a mount of
-//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability.
+//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability, unless it
+//! is told to install AppArmorProfiles ([`apparmor`]).
 //! Needs of the API server: read profiles and the configuration, write node statuses and events.
 //!
 //! Tasks: a controller for each mechanism ([`seccomp`]), `files` (the only writer of the operator
 //! directory), `node` (says what this node offers), `health` and `metrics`.
 
+pub mod apparmor;
 mod context;
 pub mod enabler;
 mod execute;
@@ -46,6 +48,8 @@ pub struct Config {
     pub node_root: PathBuf,
     /// The kubelet's directory, as the node sees it, if the environment names one.
     pub kubelet_dir: Option<String>,
+    /// What to do about AppArmorProfiles.
+    pub apparmor: apparmor::Told,
     /// Where health is served.
     pub health_address: SocketAddr,
     /// Where metrics are served, as plain HTTP without authentication; nowhere if `None`.
@@ -82,7 +86,7 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
     // environment decides (contract 02, 1.8).
     let kubelet = spo_host::kubelet::directory(None, config.kubelet_dir.as_deref());
     let operator_dir = format!("{kubelet}/seccomp/{}", spo_profile::layout::OPERATOR_DIR);
-    let (files, writer) = Files::new(config.node_root, operator_dir);
+    let (files, writer) = Files::new(config.node_root.clone(), operator_dir);
 
     let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
     let context = Context {
@@ -92,8 +96,9 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         namespace: config.namespace,
         spod: config.spod_name,
     };
+    let apparmor_counters = Counters::register(&registry, "apparmor")?;
     let seccomp = seccomp::OnNode {
-        files,
+        files: files.clone(),
         counters: Counters::register(&registry, "seccomp")?,
     };
 
@@ -123,7 +128,16 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
             shutdown,
         ),
     );
+    let apparmor = apparmor::start(
+        &mut tasks,
+        context.clone(),
+        config.apparmor,
+        files,
+        config.node_root,
+        apparmor_counters,
+    );
+    let offers = vec![offered, apparmor.await];
     let shutdown = tasks.shutdown();
-    tasks.spawn("node", node::run(context, vec![offered], ready, shutdown));
+    tasks.spawn("node", node::run(context, offers, ready, shutdown));
     Ok(tasks.run().await)
 }
