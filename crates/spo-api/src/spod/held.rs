@@ -1,4 +1,4 @@
-//! The SPOD as watchers of its restrictions hold it: the one group that they read.
+//! The SPOD as watchers of its restrictions hold it: the few fields that they read.
 
 use kube::Resource;
 use kube::core::ObjectMeta;
@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use super::effective::effective;
 use super::flat::Flat;
-use super::{SecurityProfilesOperatorDaemon, SecurityProfilesOperatorDaemonSpec, SecuritySpec};
+use super::{
+    SecurityProfilesOperatorDaemon, SecurityProfilesOperatorDaemonSpec, SecuritySpec, SelinuxSpec,
+};
 use crate::seccomp_profile::Action;
 
 /// A SecurityProfilesOperatorDaemon without what steers the DaemonSet.
@@ -26,13 +28,44 @@ pub struct HeldSpod {
 #[serde(default, rename_all = "camelCase")]
 struct HeldSpodSpec {
     security: Option<SecuritySpec>,
-    // The flat names of what is in that group.
+    selinux: Option<HeldSelinux>,
+    enable_app_armor: Option<bool>,
+    // The flat names of what is in these groups.
+    enable_selinux: Option<bool>,
     allowed_syscalls: Option<Vec<String>>,
     allowed_seccomp_actions: Option<Vec<Action>>,
     disable_oci_artifact_signature_verification: Option<bool>,
 }
 
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+struct HeldSelinux {
+    enable: Option<bool>,
+}
+
 impl HeldSpod {
+    /// Whether SELinux is asked for, no matter under which name; `None` if nothing is said, which
+    /// is on in OpenShift and off elsewhere.
+    pub fn selinux(&self) -> Option<bool> {
+        let spec = SecurityProfilesOperatorDaemonSpec {
+            selinux: self.spec.selinux.as_ref().map(|held| SelinuxSpec {
+                enable: held.enable,
+                ..SelinuxSpec::default()
+            }),
+            flat: Flat {
+                enable_selinux: self.spec.enable_selinux,
+                ..Flat::default()
+            },
+            ..SecurityProfilesOperatorDaemonSpec::default()
+        };
+        effective(&spec).spec.selinux?.enable
+    }
+
+    /// Whether AppArmor is asked for.
+    pub fn app_armor(&self) -> bool {
+        self.spec.enable_app_armor.unwrap_or_default()
+    }
+
     /// What profiles may contain, no matter under which name it stands.
     pub fn security(&self) -> SecuritySpec {
         let held = self.spec.clone();
@@ -49,5 +82,33 @@ impl HeldSpod {
             ..SecurityProfilesOperatorDaemonSpec::default()
         };
         effective(&spec).spec.security.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mechanisms_are_asked_for_under_old_and_new_names() {
+        for (spec, selinux, app_armor) in [
+            ("{}", None, false),
+            ("{selinux: {}, enableAppArmor: true}", None, true),
+            (
+                "{selinux: {enable: true, typeTag: spc_t}}",
+                Some(true),
+                false,
+            ),
+            (
+                "{selinux: {enable: false}, enableAppArmor: false}",
+                Some(false),
+                false,
+            ),
+            ("{enableSelinux: true}", Some(true), false),
+        ] {
+            let text = format!("{{metadata: {{name: spod}}, spec: {spec}}}");
+            let spod: HeldSpod = serde_saphyr::from_str(&text).unwrap();
+            assert_eq!((spod.selinux(), spod.app_armor()), (selinux, app_armor));
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! The tokens of CIL, as libsepol/cil/src/cil_lexer.l and cil_parser.c define them.
+//! Pure. The tokens of CIL, as libsepol/cil/src/cil_lexer.l and cil_parser.c define them.
 
-use super::Refusal;
+use super::raw::Refusal;
 
 /// A token that the tree of statements is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
