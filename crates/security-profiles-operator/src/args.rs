@@ -215,6 +215,19 @@ pub(crate) struct Daemon {
           default_missing_value = "true")]
     with_seccomp: bool,
 
+    /// Install SelinuxProfiles and RawSelinuxProfiles through selinuxd.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_selinux: bool,
+
+    /// The directory from which selinuxd installs modules, as the node sees it.
+    #[arg(long, default_value = "/etc/selinux.d")]
+    selinux_drop_dir: String,
+
+    /// The socket of selinuxd.
+    #[arg(long, default_value = "/var/run/selinuxd/selinuxd.sock")]
+    selinuxd_socket: PathBuf,
+
     #[command(flatten)]
     not_here: NotHere,
 
@@ -235,12 +248,7 @@ pub(crate) struct Daemon {
 /// Switches that managers pass on and that have nothing to switch in this version.
 #[derive(clap::Args, Debug)]
 struct NotHere {
-    /// Accepted for compatibility: this version installs no SelinuxProfiles.
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", hide = true)]
-    with_selinux: bool,
-
-    /// Accepted for compatibility: this version installs no RawSelinuxProfiles.
+    /// Accepted for compatibility: spec.selinux.enableRawSelinuxProfiles says it to running daemons.
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
           default_missing_value = "true", hide = true)]
     with_raw_selinux: bool,
@@ -265,8 +273,6 @@ impl NotHere {
     /// The switches that are on.
     fn on(&self) -> Vec<&'static str> {
         let switches = [
-            (self.with_selinux, "--with-selinux"),
-            (self.with_raw_selinux, "--with-raw-selinux"),
             (self.with_apparmor, "--with-apparmor"),
             (self.with_recording, "--with-recording"),
         ];
@@ -340,6 +346,10 @@ impl Daemon {
             spod_name: self.spod_name,
             node_root: self.node_root,
             kubelet_dir: self.kubelet_dir.filter(|dir| !dir.is_empty()),
+            selinux: self.with_selinux.then_some(spo_daemon::SelinuxConfig {
+                drop_dir: self.selinux_drop_dir,
+                socket: self.selinuxd_socket,
+            }),
             health_address: self.health_address,
             metrics_address: self
                 .with_insecure_metrics_access

@@ -1,11 +1,12 @@
 //! The node side: installs profiles on this node and reports.
 //!
 //! Needs of the node: write access to the operator directory (a mount of
-//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability.
+//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability. For SELinux
+//! the same for `/etc/selinux.d`, and the permission to connect to the socket of selinuxd.
 //! Needs of the API server: read profiles and the configuration, write node statuses and events.
 //!
-//! Tasks: a controller for each mechanism ([`seccomp`]), `files` (the only writer of the operator
-//! directory), `node` (says what this node offers), `health` and `metrics`.
+//! Tasks: a controller for each mechanism ([`seccomp`], [`selinux`]), `files` and `modules` (the only
+//! writers of their directories), `node` (says what this node offers), `health` and `metrics`.
 
 mod context;
 pub mod enabler;
@@ -18,6 +19,7 @@ mod node_status;
 mod profile;
 mod reports;
 mod seccomp;
+mod selinux;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,10 +48,21 @@ pub struct Config {
     pub node_root: PathBuf,
     /// The kubelet's directory, as the node sees it, if the environment names one.
     pub kubelet_dir: Option<String>,
+    /// What to do about SELinux; nothing if `None`.
+    pub selinux: Option<SelinuxConfig>,
     /// Where health is served.
     pub health_address: SocketAddr,
     /// Where metrics are served, as plain HTTP without authentication; nowhere if `None`.
     pub metrics_address: Option<SocketAddr>,
+}
+
+/// Where selinuxd is on the node.
+#[derive(Debug, Clone)]
+pub struct SelinuxConfig {
+    /// The directory from which it installs modules, as the node sees it.
+    pub drop_dir: String,
+    /// Its socket, as this process sees it.
+    pub socket: PathBuf,
 }
 
 /// Writes to the API server at once. One takes some milliseconds there.
@@ -82,7 +95,11 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
     // environment decides (contract 02, 1.8).
     let kubelet = spo_host::kubelet::directory(None, config.kubelet_dir.as_deref());
     let operator_dir = format!("{kubelet}/seccomp/{}", spo_profile::layout::OPERATOR_DIR);
-    let (files, writer) = Files::new(config.node_root, operator_dir);
+    let (files, writer) = Files::new(
+        config.node_root.clone(),
+        operator_dir,
+        spo_host::file::FILE_MODE,
+    );
 
     let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
     let context = Context {
@@ -103,13 +120,6 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         "health",
         admin::serve(health, admin::health(readiness), tasks.shutdown()),
     );
-    if let Some(address) = config.metrics_address {
-        let listener = admin::listen(address).await?;
-        tasks.spawn(
-            "metrics",
-            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
-        );
-    }
     tasks.spawn("files", writer);
     let (offers, offered) = watch::channel(None);
     let shutdown = tasks.shutdown();
@@ -123,7 +133,47 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
             shutdown,
         ),
     );
+    let mut all_offered = vec![offered];
+    if let Some(SelinuxConfig { drop_dir, socket }) = config.selinux {
+        let (files, writer) = Files::new(
+            config.node_root.clone(),
+            drop_dir.trim_start_matches('/').to_owned(),
+            selinux::MODULE_MODE,
+        );
+        let selinux = selinux::OnNode {
+            files,
+            counters: Counters::register(&registry, "selinux")?,
+        };
+        let mechanism = spo_host::probe::selinux(
+            &config.node_root.join("proc"),
+            spo_host::probe::Wanted::Yes,
+            None,
+        );
+        let (offers, offered) = watch::channel(None);
+        all_offered.push(offered);
+        let client = spo_selinuxd::client::Client::new(socket);
+        let shutdown = tasks.shutdown();
+        tasks.spawn("modules", writer);
+        tasks.spawn(
+            "selinux",
+            selinux::run(
+                context.clone(),
+                selinux,
+                client,
+                mechanism,
+                offers,
+                shutdown,
+            ),
+        );
+    }
+    if let Some(address) = config.metrics_address {
+        let listener = admin::listen(address).await?;
+        tasks.spawn(
+            "metrics",
+            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
+        );
+    }
     let shutdown = tasks.shutdown();
-    tasks.spawn("node", node::run(context, vec![offered], ready, shutdown));
+    tasks.spawn("node", node::run(context, all_offered, ready, shutdown));
     Ok(tasks.run().await)
 }
