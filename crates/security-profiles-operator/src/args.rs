@@ -3,6 +3,7 @@
 //! Flags and variables are public (contract 03, 1 and 2.1); the ones that upstream lacks say so.
 
 mod enabler;
+mod selinuxd;
 mod uninstall;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     /// What the API server asks: converts objects, admits pods and raw SELinux policies.
     #[command(visible_alias = "w")]
     Webhook(Webhook),
+    /// Installs SELinux modules from a directory, many in one transaction.
+    Selinuxd(selinuxd::Selinuxd),
     /// Takes away everything that the operator has made, objects and files.
     Uninstall(uninstall::Uninstall),
     /// Prints the version.
