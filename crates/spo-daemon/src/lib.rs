@@ -1,12 +1,15 @@
 //! The node side: installs profiles on this node and reports.
 //!
 //! Needs of the node: write access to the operator directory (a mount of
-//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability.
+//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability, unless it
+//! is told to install AppArmorProfiles ([`apparmor`]). For SELinux the same for `/etc/selinux.d`, and
+//! the permission to connect to the socket of selinuxd.
 //! Needs of the API server: read profiles and the configuration, write node statuses and events.
 //!
-//! Tasks: a controller for each mechanism ([`seccomp`]), `files` (the only writer of the operator
-//! directory), `node` (says what this node offers), `health` and `metrics`.
+//! Tasks: a controller for each mechanism ([`seccomp`], [`selinux`]), `files` and `modules` (the only
+//! writers of their directories), `node` (says what this node offers), `health` and `metrics`.
 
+pub mod apparmor;
 mod context;
 pub mod enabler;
 mod execute;
@@ -18,6 +21,7 @@ mod node_status;
 mod profile;
 mod reports;
 mod seccomp;
+pub mod selinux;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,6 +50,10 @@ pub struct Config {
     pub node_root: PathBuf,
     /// The kubelet's directory, as the node sees it, if the environment names one.
     pub kubelet_dir: Option<String>,
+    /// What to do about AppArmorProfiles.
+    pub apparmor: apparmor::Told,
+    /// Where selinuxd is; SELinux is left alone if `None`.
+    pub selinux: Option<selinux::Selinuxd>,
     /// Where health is served.
     pub health_address: SocketAddr,
     /// Where metrics are served, as plain HTTP without authentication; nowhere if `None`.
@@ -82,7 +90,11 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
     // environment decides (contract 02, 1.8).
     let kubelet = spo_host::kubelet::directory(None, config.kubelet_dir.as_deref());
     let operator_dir = format!("{kubelet}/seccomp/{}", spo_profile::layout::OPERATOR_DIR);
-    let (files, writer) = Files::new(config.node_root, operator_dir);
+    let (files, writer) = Files::new(
+        config.node_root.clone(),
+        operator_dir,
+        spo_host::file::FILE_MODE,
+    );
 
     let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
     let context = Context {
@@ -92,8 +104,9 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         namespace: config.namespace,
         spod: config.spod_name,
     };
+    let apparmor_counters = Counters::register(&registry, "apparmor")?;
     let seccomp = seccomp::OnNode {
-        files,
+        files: files.clone(),
         counters: Counters::register(&registry, "seccomp")?,
     };
 
@@ -103,13 +116,6 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         "health",
         admin::serve(health, admin::health(readiness), tasks.shutdown()),
     );
-    if let Some(address) = config.metrics_address {
-        let listener = admin::listen(address).await?;
-        tasks.spawn(
-            "metrics",
-            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
-        );
-    }
     tasks.spawn("files", writer);
     let (offers, offered) = watch::channel(None);
     let shutdown = tasks.shutdown();
@@ -123,7 +129,31 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
             shutdown,
         ),
     );
+    let apparmor = apparmor::start(
+        &mut tasks,
+        context.clone(),
+        config.apparmor,
+        files,
+        config.node_root.clone(),
+        apparmor_counters,
+    )
+    .await;
+    let selinux = selinux::start(
+        &mut tasks,
+        context.clone(),
+        config.selinux,
+        config.node_root,
+        Counters::register(&registry, "selinux")?,
+    );
+    let offers = vec![offered, apparmor, selinux];
+    if let Some(address) = config.metrics_address {
+        let listener = admin::listen(address).await?;
+        tasks.spawn(
+            "metrics",
+            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
+        );
+    }
     let shutdown = tasks.shutdown();
-    tasks.spawn("node", node::run(context, vec![offered], ready, shutdown));
+    tasks.spawn("node", node::run(context, offers, ready, shutdown));
     Ok(tasks.run().await)
 }
