@@ -256,11 +256,6 @@ struct NotHere {
           default_missing_value = "true", hide = true)]
     with_raw_selinux: bool,
 
-    /// Accepted for the manager of a newer version: this version installs no AppArmorProfiles.
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", hide = true)]
-    with_raw_apparmor: bool,
-
     /// Accepted for compatibility: this version does not record.
     #[arg(long, env = "ENABLE_RECORDING", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, default_missing_value = "true", hide = true)]
@@ -278,7 +273,6 @@ impl NotHere {
         let switches = [
             (self.with_selinux, "--with-selinux"),
             (self.with_raw_selinux, "--with-raw-selinux"),
-            (self.with_raw_apparmor, "--with-raw-apparmor"),
             (self.with_recording, "--with-recording"),
         ];
         let on = switches.into_iter().filter(|(on, _)| *on);
@@ -449,6 +443,12 @@ mod tests {
             assert!(daemon(&[on]).unwrap().metrics_address.is_some());
         }
         assert!(daemon(&["--with-seccomp=false"]).is_err());
+        let apparmor = |more: &[&str]| daemon(more).unwrap().apparmor;
+        let raw = "--with-raw-apparmor=true";
+        assert_eq!(apparmor(&[raw]), apparmor::Told::Off);
+        let on = ["--with-apparmor=true", raw];
+        assert_eq!(apparmor(&on[..1]), apparmor::Told::On { raw: false });
+        assert_eq!(apparmor(&on), apparmor::Told::On { raw: true });
     }
 
     #[test]
