@@ -88,7 +88,7 @@ pub(crate) async fn start(
         match parser.version().await {
             Ok(version) => {
                 let dir = spo_profile::layout::APPARMOR_DIR.to_owned();
-                let (files, writer) = Files::new(node_root, dir);
+                let (files, writer) = Files::new(node_root, dir, spo_host::file::FILE_MODE);
                 tasks.spawn("apparmor-files", writer);
                 let memory = Memory::new(operator, spo_host::boot::id());
                 memory.recall().await;

@@ -2,11 +2,12 @@
 //!
 //! Needs of the node: write access to the operator directory (a mount of
 //! `/var/lib/security-profiles-operator`), as any user who may write there. No capability, unless it
-//! is told to install AppArmorProfiles ([`apparmor`]).
+//! is told to install AppArmorProfiles ([`apparmor`]). For SELinux the same for `/etc/selinux.d`, and
+//! the permission to connect to the socket of selinuxd.
 //! Needs of the API server: read profiles and the configuration, write node statuses and events.
 //!
-//! Tasks: a controller for each mechanism ([`seccomp`]), `files` (the only writer of the operator
-//! directory), `node` (says what this node offers), `health` and `metrics`.
+//! Tasks: a controller for each mechanism ([`seccomp`], [`selinux`]), `files` and `modules` (the only
+//! writers of their directories), `node` (says what this node offers), `health` and `metrics`.
 
 pub mod apparmor;
 mod context;
@@ -20,6 +21,7 @@ mod node_status;
 mod profile;
 mod reports;
 mod seccomp;
+pub mod selinux;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +52,8 @@ pub struct Config {
     pub kubelet_dir: Option<String>,
     /// What to do about AppArmorProfiles.
     pub apparmor: apparmor::Told,
+    /// Where selinuxd is; SELinux is left alone if `None`.
+    pub selinux: Option<selinux::Selinuxd>,
     /// Where health is served.
     pub health_address: SocketAddr,
     /// Where metrics are served, as plain HTTP without authentication; nowhere if `None`.
@@ -86,7 +90,11 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
     // environment decides (contract 02, 1.8).
     let kubelet = spo_host::kubelet::directory(None, config.kubelet_dir.as_deref());
     let operator_dir = format!("{kubelet}/seccomp/{}", spo_profile::layout::OPERATOR_DIR);
-    let (files, writer) = Files::new(config.node_root.clone(), operator_dir);
+    let (files, writer) = Files::new(
+        config.node_root.clone(),
+        operator_dir,
+        spo_host::file::FILE_MODE,
+    );
 
     let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
     let context = Context {
@@ -108,13 +116,6 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         "health",
         admin::serve(health, admin::health(readiness), tasks.shutdown()),
     );
-    if let Some(address) = config.metrics_address {
-        let listener = admin::listen(address).await?;
-        tasks.spawn(
-            "metrics",
-            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
-        );
-    }
     tasks.spawn("files", writer);
     let (offers, offered) = watch::channel(None);
     let shutdown = tasks.shutdown();
@@ -133,10 +134,25 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         context.clone(),
         config.apparmor,
         files,
-        config.node_root,
+        config.node_root.clone(),
         apparmor_counters,
+    )
+    .await;
+    let selinux = selinux::start(
+        &mut tasks,
+        context.clone(),
+        config.selinux,
+        config.node_root,
+        Counters::register(&registry, "selinux")?,
     );
-    let offers = vec![offered, apparmor.await];
+    let offers = vec![offered, apparmor, selinux];
+    if let Some(address) = config.metrics_address {
+        let listener = admin::listen(address).await?;
+        tasks.spawn(
+            "metrics",
+            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
+        );
+    }
     let shutdown = tasks.shutdown();
     tasks.spawn("node", node::run(context, offers, ready, shutdown));
     Ok(tasks.run().await)
