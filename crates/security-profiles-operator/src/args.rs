@@ -457,6 +457,12 @@ mod tests {
             assert!(daemon(&[on]).unwrap().metrics_address.is_some());
         }
         assert!(daemon(&["--with-seccomp=false"]).is_err());
+        let apparmor = |more: &[&str]| daemon(more).unwrap().apparmor;
+        let raw = "--with-raw-apparmor=true";
+        assert_eq!(apparmor(&[raw]), apparmor::Told::Off);
+        let on = ["--with-apparmor=true", raw];
+        assert_eq!(apparmor(&on[..1]), apparmor::Told::On { raw: false });
+        assert_eq!(apparmor(&on), apparmor::Told::On { raw: true });
     }
 
     #[test]

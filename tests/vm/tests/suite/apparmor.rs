@@ -1,5 +1,8 @@
 //! AppArmor in the kernel.
 
+mod installed;
+mod many;
+
 use spo_test_vm::container::Container;
 use spo_test_vm::{apparmor, audit};
 
