@@ -8,6 +8,7 @@
 //! directory), `node` (says what this node offers), `health` and `metrics`.
 
 mod context;
+pub mod doctor;
 pub mod enabler;
 mod execute;
 mod files;
