@@ -2,6 +2,7 @@
 //!
 //! Flags and variables are public (contract 03, 1 and 2.1); the ones that upstream lacks say so.
 
+mod doctor;
 mod enabler;
 mod selinuxd;
 mod uninstall;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     /// The node side: installs profiles on the node it runs on.
     #[command(visible_alias = "d")]
     Daemon(Daemon),
+    /// Prints which mechanisms the host offers that it runs on, and what is missing.
+    Doctor(doctor::Doctor),
     /// Prepares the node, as root, so that the daemon needs no rights: an init container.
     NonRootEnabler(enabler::NonRootEnabler),
     /// Prints what the manager would apply for a SPOD, without a cluster.

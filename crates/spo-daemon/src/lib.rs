@@ -11,6 +11,7 @@
 
 pub mod apparmor;
 mod context;
+pub mod doctor;
 pub mod enabler;
 mod execute;
 mod files;
