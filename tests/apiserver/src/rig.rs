@@ -162,7 +162,7 @@ impl Rig {
             &self.client,
             self.namespace(),
             "conversion-service",
-            Some("https"),
+            Some("conversion"),
             conversion.1,
         )
         .await;
@@ -198,7 +198,7 @@ impl Rig {
             std::fs::write(certificates.join(name), bytes.0).unwrap();
         }
         let address = SocketAddr::from((service::host(), service::free_port()));
-        service::lead(&self.client, "webhook-service", None, address.port()).await;
+        service::lead(&self.client, "webhook-service", Some("webhook"), address.port()).await;
         let health = free_port();
         let mut command = operator(&kubeconfig);
         command
