@@ -61,7 +61,11 @@ pub(crate) fn render_monitor(context: Context<'_>) -> Vec<Value> {
         ),
         Metrics::Insecure => endpoint(path, scheme(Metrics::Insecure)),
     };
-    let manager = (names::MANAGER_SERVICE, names::MANAGER_SECRET, Authority::Own);
+    let manager = (
+        names::MANAGER_SERVICE,
+        names::MANAGER_SECRET,
+        Authority::Own,
+    );
     let webhook = (names::WEBHOOK_SERVICE, names::WEBHOOK_SECRET, issued);
     let webhook = context
         .settings

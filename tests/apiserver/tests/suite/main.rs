@@ -23,6 +23,7 @@ mod examples;
 mod install;
 mod leader;
 mod many;
+mod metrics;
 mod name;
 mod namespace;
 mod nodes;
