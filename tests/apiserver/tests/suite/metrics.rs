@@ -331,14 +331,14 @@ async fn a_prometheus_reads_daemons_and_managers() {
     rig.mount("metrics-server-cert", &folder).await;
     rig.start_secure_daemon("node-1");
     rig.daemon_is_ready("node-1").await;
-    let services: Api<Service> = Api::namespaced(rig.client.clone(), NAMESPACE);
-    eventually(SOON, "there is a Service for metrics", async || {
-        let found = services.get("metrics").await;
-        found.map_err(|error| error.to_string())
-    })
-    .await;
+    // What the configuration finds its targets by.
+    for (service, wanted) in [
+        ("metrics", "https"),
+        ("conversion-service", "manager-metrics"),
+    ] {
+        has_port(&rig, service, wanted).await;
+    }
     let port = rig.node("node-1").metrics_port;
-    service::lead(&rig.client, "metrics", Some("https"), port).await;
     rig.create(&profile::allowing("web", &["read"])).await;
     rig.ready("web").await;
 
@@ -364,7 +364,12 @@ async fn a_prometheus_reads_daemons_and_managers() {
         }
     }
 
-    let (_prometheus, port) = prometheus(&rig, &authority, &mounted.join("token"));
+    let (_prometheus, port) = prometheus(
+        &rig,
+        &authority,
+        &mounted.join("token"),
+        &[port, rig.manager_metrics],
+    );
     let ask = async |query: &str| -> Result<Vec<Value>, String> {
         let (code, text) = metrics::get(port, &format!("/api/v1/query?query={query}")).await?;
         let body = dechunk(&text);
@@ -431,25 +436,47 @@ fn dechunk(text: &str) -> String {
     text[from..to].to_owned()
 }
 
-/// A Prometheus with the configuration of docs/metrics.md, which is in a pod in the documentation
-/// and beside the cluster here. Where it answers.
-fn prometheus(rig: &Rig, authority: &Path, token: &Path) -> (Process, u16) {
+/// Waits until a Service has a port of this name.
+async fn has_port(rig: &Rig, service: &str, wanted: &str) {
+    let services: Api<Service> = Api::namespaced(rig.client.clone(), NAMESPACE);
+    let what = format!("the Service {service} has a port {wanted}");
+    eventually(SOON, &what, async || {
+        let found = services.get(service).await;
+        let spec = found.map_err(|error| error.to_string())?.spec;
+        let ports = spec.and_then(|spec| spec.ports).unwrap_or_default();
+        let mut names = ports.iter().filter_map(|port| port.name.as_deref());
+        if names.any(|name| name == wanted) {
+            Ok(())
+        } else {
+            Err(format!("{ports:?}"))
+        }
+    })
+    .await;
+}
+
+/// A Prometheus with the configuration of docs/metrics.md. Debian builds it without discovery in
+/// Kubernetes, so it is told these targets instead, one for each job. Where it answers.
+fn prometheus(rig: &Rig, authority: &Path, token: &Path, targets: &[u16]) -> (Process, u16) {
     let page = std::fs::read_to_string(env::repository().join("docs/metrics.md")).unwrap();
     let (_, rest) = page.split_once("```yaml\n").unwrap();
     let (snippet, _) = rest.split_once("```").unwrap();
+    let mut jobs = snippet.split("- job_name:");
+    let mut text = "global: {scrape_interval: 1s, scrape_timeout: 1s}\n".to_owned();
+    text.push_str(jobs.next().unwrap());
+    for (job, port) in jobs.zip(targets) {
+        let (job, discovery) = job.split_once("  kubernetes_sd_configs:\n").unwrap();
+        assert!(discovery.contains("role: endpointslice"), "{discovery}");
+        let target = format!("{}:{port}", service::host());
+        text.push_str(&format!(
+            "- job_name:{job}  static_configs: [{{targets: [\"{target}\"]}}]\n"
+        ));
+    }
+    let text = text
+        .replace("/etc/prometheus/spo/token", token.to_str().unwrap())
+        .replace("/etc/prometheus/spo/ca.crt", authority.to_str().unwrap());
     let directory = rig.directory().join("prometheus");
     std::fs::create_dir(&directory).unwrap();
-    let kubeconfig = env::kubeconfig();
-    let outside = format!(
-        "  - role: endpointslice\n    kubeconfig_file: {}\n",
-        kubeconfig.display()
-    );
-    let configuration = snippet
-        .replace("/etc/prometheus/spo/token", token.to_str().unwrap())
-        .replace("/etc/prometheus/spo/ca.crt", authority.to_str().unwrap())
-        .replace("  - role: endpointslice\n", &outside);
     let file = directory.join("prometheus.yml");
-    let text = format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n{configuration}");
     std::fs::write(&file, text).unwrap();
     let checked = Command::new("promtool")
         .args(["check", "config", file.to_str().unwrap()])
