@@ -152,7 +152,7 @@ impl<A: Ask> Reviews<A> {
         let key = Sha256::digest(token).into();
         let ask = || async {
             let status = self.ask.whose(token).await?;
-            let user = status.user.filter(|user| is_somebody(user));
+            let user = status.user.filter(is_somebody);
             let user = user.filter(|_| status.authenticated == Some(true));
             Ok(Held {
                 good: user.is_some(),
