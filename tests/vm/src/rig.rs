@@ -137,11 +137,6 @@ impl Rig {
         .await;
     }
 
-    /// What the daemon has logged.
-    pub fn log(&self) -> String {
-        self.daemon.as_ref().map(Process::log).unwrap_or_default()
-    }
-
     /// Ends the daemon at once.
     pub fn kill_daemon(&mut self) {
         self.daemon.take().unwrap().kill();

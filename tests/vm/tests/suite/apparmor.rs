@@ -1,8 +1,10 @@
 //! AppArmor in the kernel.
 
 mod compiled;
-mod profile;
-mod trouble;
+mod installed;
+mod interrupted;
+mod many;
+mod reach;
 
 use spo_test_vm::container::Container;
 use spo_test_vm::{apparmor, audit};
