@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
+use spo_daemon::{apparmor, selinux};
 use spo_process::tls::MinVersion;
 
 /// Manage seccomp profiles as Kubernetes objects.
@@ -228,6 +229,16 @@ pub(crate) struct Daemon {
     #[arg(long, default_value = "/var/run/selinuxd/selinuxd.sock")]
     selinuxd_socket: PathBuf,
 
+    /// Install AppArmorProfiles.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_apparmor: bool,
+
+    /// Install AppArmorProfiles with a policy, too.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_raw_apparmor: bool,
+
     #[command(flatten)]
     not_here: NotHere,
 
@@ -253,11 +264,6 @@ struct NotHere {
           default_missing_value = "true", hide = true)]
     with_raw_selinux: bool,
 
-    /// Accepted for compatibility: this version installs no AppArmorProfiles.
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", hide = true)]
-    with_apparmor: bool,
-
     /// Accepted for compatibility: this version does not record.
     #[arg(long, env = "ENABLE_RECORDING", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, default_missing_value = "true", hide = true)]
@@ -272,10 +278,7 @@ struct NotHere {
 impl NotHere {
     /// The switches that are on.
     fn on(&self) -> Vec<&'static str> {
-        let switches = [
-            (self.with_apparmor, "--with-apparmor"),
-            (self.with_recording, "--with-recording"),
-        ];
+        let switches = [(self.with_recording, "--with-recording")];
         let on = switches.into_iter().filter(|(on, _)| *on);
         on.map(|(_, name)| name).collect()
     }
@@ -346,10 +349,21 @@ impl Daemon {
             spod_name: self.spod_name,
             node_root: self.node_root,
             kubelet_dir: self.kubelet_dir.filter(|dir| !dir.is_empty()),
-            selinux: self.with_selinux.then_some(spo_daemon::SelinuxConfig {
-                drop_dir: self.selinux_drop_dir,
-                socket: self.selinuxd_socket,
-            }),
+            selinux: if self.with_selinux {
+                selinux::Told::On {
+                    drop_dir: self.selinux_drop_dir,
+                    socket: self.selinuxd_socket,
+                }
+            } else {
+                selinux::Told::Off
+            },
+            apparmor: if self.with_apparmor {
+                apparmor::Told::On {
+                    raw: self.with_raw_apparmor,
+                }
+            } else {
+                apparmor::Told::Off
+            },
             health_address: self.health_address,
             metrics_address: self
                 .with_insecure_metrics_access

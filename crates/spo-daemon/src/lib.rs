@@ -1,13 +1,14 @@
 //! The node side: installs profiles on this node and reports.
 //!
 //! Needs of the node: write access to the operator directory (a mount of
-//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability. For SELinux
-//! the same for `/etc/selinux.d`, and the permission to connect to the socket of selinuxd.
+//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability, unless it
+//! is told to install AppArmorProfiles ([`apparmor`]). For SELinux, [`selinux`] says it.
 //! Needs of the API server: read profiles and the configuration, write node statuses and events.
 //!
-//! Tasks: a controller for each mechanism ([`seccomp`], [`selinux`]), `files` and `modules` (the only
-//! writers of their directories), `node` (says what this node offers), `health` and `metrics`.
+//! Tasks: a controller for each mechanism ([`seccomp`]), `files` (the only writer of the operator
+//! directory), `node` (says what this node offers), `health` and `metrics`.
 
+pub mod apparmor;
 mod context;
 pub mod enabler;
 mod execute;
@@ -19,7 +20,7 @@ mod node_status;
 mod profile;
 mod reports;
 mod seccomp;
-mod selinux;
+pub mod selinux;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,21 +49,14 @@ pub struct Config {
     pub node_root: PathBuf,
     /// The kubelet's directory, as the node sees it, if the environment names one.
     pub kubelet_dir: Option<String>,
-    /// What to do about SELinux; nothing if `None`.
-    pub selinux: Option<SelinuxConfig>,
+    /// What to do about AppArmorProfiles.
+    pub apparmor: apparmor::Told,
+    /// What to do about SelinuxProfiles and RawSelinuxProfiles.
+    pub selinux: selinux::Told,
     /// Where health is served.
     pub health_address: SocketAddr,
     /// Where metrics are served, as plain HTTP without authentication; nowhere if `None`.
     pub metrics_address: Option<SocketAddr>,
-}
-
-/// Where selinuxd is on the node.
-#[derive(Debug, Clone)]
-pub struct SelinuxConfig {
-    /// The directory from which it installs modules, as the node sees it.
-    pub drop_dir: String,
-    /// Its socket, as this process sees it.
-    pub socket: PathBuf,
 }
 
 /// Writes to the API server at once. One takes some milliseconds there.
@@ -109,8 +103,10 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         namespace: config.namespace,
         spod: config.spod_name,
     };
+    let selinux_counters = Counters::register(&registry, "selinux")?;
+    let apparmor_counters = Counters::register(&registry, "apparmor")?;
     let seccomp = seccomp::OnNode {
-        files,
+        files: files.clone(),
         counters: Counters::register(&registry, "seccomp")?,
     };
 
@@ -120,6 +116,13 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         "health",
         admin::serve(health, admin::health(readiness), tasks.shutdown()),
     );
+    if let Some(address) = config.metrics_address {
+        let listener = admin::listen(address).await?;
+        tasks.spawn(
+            "metrics",
+            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
+        );
+    }
     tasks.spawn("files", writer);
     let (offers, offered) = watch::channel(None);
     let shutdown = tasks.shutdown();
@@ -133,47 +136,23 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
             shutdown,
         ),
     );
-    let mut all_offered = vec![offered];
-    if let Some(SelinuxConfig { drop_dir, socket }) = config.selinux {
-        let (files, writer) = Files::new(
-            config.node_root.clone(),
-            drop_dir.trim_start_matches('/').to_owned(),
-            selinux::MODULE_MODE,
-        );
-        let selinux = selinux::OnNode {
-            files,
-            counters: Counters::register(&registry, "selinux")?,
-        };
-        let mechanism = spo_host::probe::selinux(
-            &config.node_root.join("proc"),
-            spo_host::probe::Wanted::Yes,
-            None,
-        );
-        let (offers, offered) = watch::channel(None);
-        all_offered.push(offered);
-        let client = spo_selinuxd::client::Client::new(socket);
-        let shutdown = tasks.shutdown();
-        tasks.spawn("modules", writer);
-        tasks.spawn(
-            "selinux",
-            selinux::run(
-                context.clone(),
-                selinux,
-                client,
-                mechanism,
-                offers,
-                shutdown,
-            ),
-        );
-    }
-    if let Some(address) = config.metrics_address {
-        let listener = admin::listen(address).await?;
-        tasks.spawn(
-            "metrics",
-            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
-        );
-    }
+    let selinux = selinux::start(
+        &mut tasks,
+        context.clone(),
+        config.selinux,
+        config.node_root.clone(),
+        selinux_counters,
+    );
+    let apparmor = apparmor::start(
+        &mut tasks,
+        context.clone(),
+        config.apparmor,
+        files,
+        config.node_root,
+        apparmor_counters,
+    );
+    let offers = vec![offered, selinux, apparmor.await];
     let shutdown = tasks.shutdown();
-    tasks.spawn("node", node::run(context, all_offered, ready, shutdown));
+    tasks.spawn("node", node::run(context, offers, ready, shutdown));
     Ok(tasks.run().await)
 }

@@ -254,6 +254,8 @@ impl Rig {
 
     /// Waits until nobody writes: a manager that has just started makes a SPOD and certificates.
     pub async fn quiet(&self) {
+        self.spod("says how it is", false, |spod| spod.status.is_some())
+            .await;
         audit::mark().settled(Duration::from_secs(1)).await;
     }
 

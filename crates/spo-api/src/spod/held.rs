@@ -1,4 +1,4 @@
-//! The SPOD as watchers of its restrictions hold it: the groups that they read.
+//! The SPOD as watchers of its restrictions hold it: the few fields that they read.
 
 use kube::Resource;
 use kube::core::ObjectMeta;
@@ -29,7 +29,8 @@ pub struct HeldSpod {
 struct HeldSpodSpec {
     security: Option<SecuritySpec>,
     selinux: Option<SelinuxSpec>,
-    // The flat names of what is in those groups.
+    enable_app_armor: Option<bool>,
+    // The flat names of what is in these groups.
     enable_selinux: Option<bool>,
     selinux_type_tag: Option<String>,
     selinux_options: Option<FlatSelinuxOptions>,
@@ -39,13 +40,24 @@ struct HeldSpodSpec {
 }
 
 impl HeldSpod {
+    /// Whether SELinux is asked for, no matter under which name; `None` if nothing is said, which
+    /// is on in OpenShift and off elsewhere.
+    pub fn selinux(&self) -> Option<bool> {
+        self.effective().selinux.and_then(|spec| spec.enable)
+    }
+
+    /// Whether AppArmor is asked for.
+    pub fn app_armor(&self) -> bool {
+        self.spec.enable_app_armor.unwrap_or_default()
+    }
+
     /// What profiles may contain, no matter under which name it stands.
     pub fn security(&self) -> SecuritySpec {
         self.effective().security.unwrap_or_default()
     }
 
-    /// What SelinuxProfiles may name, no matter under which name it stands.
-    pub fn selinux(&self) -> SelinuxSpec {
+    /// What SelinuxProfiles may say, no matter under which name it stands.
+    pub fn selinux_rules(&self) -> SelinuxSpec {
         self.effective().selinux.unwrap_or_default()
     }
 
@@ -68,5 +80,33 @@ impl HeldSpod {
             ..SecurityProfilesOperatorDaemonSpec::default()
         };
         effective(&spec).spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mechanisms_are_asked_for_under_old_and_new_names() {
+        for (spec, selinux, app_armor) in [
+            ("{}", None, false),
+            ("{selinux: {}, enableAppArmor: true}", None, true),
+            (
+                "{selinux: {enable: true, typeTag: spc_t}}",
+                Some(true),
+                false,
+            ),
+            (
+                "{selinux: {enable: false}, enableAppArmor: false}",
+                Some(false),
+                false,
+            ),
+            ("{enableSelinux: true}", Some(true), false),
+        ] {
+            let text = format!("{{metadata: {{name: spod}}, spec: {spec}}}");
+            let spod: HeldSpod = serde_saphyr::from_str(&text).unwrap();
+            assert_eq!((spod.selinux(), spod.app_armor()), (selinux, app_armor));
+        }
     }
 }

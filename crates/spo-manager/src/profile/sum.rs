@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use spo_api::condition::truncate;
 use spo_api::node_status::ProfileState;
+
+use crate::kind::Kind;
 
 /// A node, as far as one profile is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,14 +16,14 @@ pub(super) struct NodeFacts {
 }
 
 /// Whether a node counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It is to have the profile.
     Expected,
     /// It does not answer: nobody waits for it.
     Down,
-    /// It lacks the mechanism (decision 4).
-    NotApplicable,
+    /// It lacks the mechanism (decision 4), and says why; empty if it does not.
+    NotApplicable(String),
 }
 
 /// What a node has reported.
@@ -46,25 +49,55 @@ pub(super) struct Sum {
     pub(super) reason: Option<String>,
     /// Nodes in that state.
     pub(super) nodes: Vec<String>,
+    /// Whether there are nodes, and none of them can have the profile.
+    pub(super) not_offered: bool,
+}
+
+/// What the sum is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) kind: Kind,
+    pub(super) generation: Option<i64>,
+    /// The state before any node has looked at the profile.
+    pub(super) initial: ProfileState,
+    /// Why no node may offer the mechanism.
+    pub(super) switched_off: Option<&'a SwitchedOff>,
+}
+
+/// What the configuration does not ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SwitchedOff {
+    /// The field that would, which a node may have named already.
+    pub(super) field: &'static str,
+    /// What it says, and what to do about it.
+    pub(super) why: String,
 }
 
 /// Most nodes that a message names.
 const NODES_MAX: usize = 5;
 /// Most different complaints that a message repeats.
 const COMPLAINTS_MAX: usize = 5;
+/// Longest reason of a node that a message repeats.
+const REASON_MAX: usize = 200;
 
 /// Sums up.
-pub(super) fn sum(nodes: &[NodeFacts], generation: Option<i64>) -> Sum {
+pub(super) fn sum(nodes: &[NodeFacts], subject: Subject<'_>) -> Sum {
+    let generation = subject.generation;
     let expected: Vec<&NodeFacts> = nodes
         .iter()
         .filter(|node| node.standing == Standing::Expected)
         .collect();
+    let not_offered = none_offers(nodes);
     let state_of = |node: &NodeFacts| current(node, generation).map(|report| report.state);
     let state = expected
         .iter()
         .map(|node| state_of(node).unwrap_or(ProfileState::Pending))
         .min()
-        .unwrap_or(ProfileState::Pending);
+        .unwrap_or(if not_offered {
+            subject.initial
+        } else {
+            ProfileState::Pending
+        });
     let in_state: Vec<&NodeFacts> = expected
         .iter()
         .filter(|node| state_of(node) == Some(state))
@@ -80,11 +113,17 @@ pub(super) fn sum(nodes: &[NodeFacts], generation: Option<i64>) -> Sum {
         .find_map(|node| current(node, generation).and_then(|report| report.reason.clone()));
     Sum {
         state,
-        message: message(nodes, &expected, state, &waiting, generation),
+        message: message(nodes, &expected, state, &waiting, subject),
         waiting: waiting.len(),
         reason,
         nodes: in_state.iter().map(|node| node.name.clone()).collect(),
+        not_offered,
     }
+}
+
+fn none_offers(nodes: &[NodeFacts]) -> bool {
+    let lacks = |node: &NodeFacts| matches!(node.standing, Standing::NotApplicable(_));
+    !nodes.is_empty() && nodes.iter().all(lacks)
 }
 
 /// What the node says about this generation of the profile.
@@ -99,19 +138,28 @@ fn message(
     expected: &[&NodeFacts],
     state: ProfileState,
     waiting: &[&str],
-    generation: Option<i64>,
+    subject: Subject<'_>,
 ) -> String {
-    let names = |standing| -> Vec<&str> {
-        let of = nodes.iter().filter(|node| node.standing == standing);
-        of.map(|node| node.name.as_str()).collect()
-    };
-    let (down, lacking) = (names(Standing::Down), names(Standing::NotApplicable));
-    if expected.is_empty() && down.is_empty() {
-        return if lacking.is_empty() {
-            "no node has reported yet".to_owned()
-        } else {
-            format!("no node offers seccomp: {}", list(&lacking))
-        };
+    let Subject {
+        kind,
+        generation,
+        switched_off,
+        ..
+    } = subject;
+    let down = nodes.iter().filter(|node| node.standing == Standing::Down);
+    let down: Vec<&str> = down.map(|node| node.name.as_str()).collect();
+    if nodes.is_empty() {
+        return "no node has reported yet".to_owned();
+    }
+    if none_offers(nodes) {
+        let (_, lacking) = lacking(nodes);
+        let mut message = format!("no node offers {}: {lacking}", kind.prose());
+        if let Some(SwitchedOff { field, why }) = switched_off
+            && !message.contains(field)
+        {
+            message.push_str(&format!("; {field} {why}"));
+        }
+        return message;
     }
     let (what, counted) = match state {
         ProfileState::Disabled => ("disabled", ProfileState::Disabled),
@@ -133,10 +181,38 @@ fn message(
     if !down.is_empty() {
         parts.push(format!("not waiting for {}, which is down", list(&down)));
     }
-    if !lacking.is_empty() {
-        parts.push(format!("not offered by {}", list(&lacking)));
+    let what = kind.prose();
+    match lacking(nodes) {
+        (0, _) => {}
+        (1, node) => parts.push(format!("1 node does not offer {what}: {node}")),
+        (count, nodes) => parts.push(format!("{count} nodes do not offer {what}: {nodes}")),
     }
     parts.join("; ")
+}
+
+/// How many nodes lack the mechanism; and which, with each reason once.
+fn lacking(nodes: &[NodeFacts]) -> (usize, String) {
+    let mut count = 0;
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for node in nodes {
+        if let Standing::NotApplicable(reason) = &node.standing {
+            count += 1;
+            by_reason.entry(reason).or_default().push(&node.name);
+        }
+    }
+    let more: usize = by_reason.values().skip(COMPLAINTS_MAX).map(Vec::len).sum();
+    let mut texts: Vec<String> = by_reason
+        .into_iter()
+        .take(COMPLAINTS_MAX)
+        .map(|(reason, nodes)| match reason {
+            "" => list(&nodes),
+            reason => format!("{} ({})", list(&nodes), truncate(reason, REASON_MAX)),
+        })
+        .collect();
+    if more > 0 {
+        texts.push(format!("and {more} more for other reasons"));
+    }
+    (count, texts.join(", "))
 }
 
 /// What the nodes complain about, each complaint once.
@@ -196,8 +272,17 @@ mod tests {
         }
     }
 
+    fn subject(kind: Kind) -> Subject<'static> {
+        Subject {
+            kind,
+            generation: Some(2),
+            initial: ProfileState::Pending,
+            switched_off: None,
+        }
+    }
+
     fn check(nodes: &[NodeFacts], state: ProfileState, message: &str) {
-        let sum = sum(nodes, Some(2));
+        let sum = sum(nodes, subject(Kind::Seccomp));
         assert_eq!((sum.state, sum.message.as_str()), (state, message));
     }
 
@@ -246,14 +331,95 @@ mod tests {
         let mut down = node("down", None);
         down.standing = Standing::Down;
         let mut old = node("old", None);
-        old.standing = Standing::NotApplicable;
+        old.standing = Standing::NotApplicable(String::new());
         let up = node("up", Some((ProfileState::Installed, 2)));
         check(
-            &[down, old.clone(), up],
+            &[down.clone(), old.clone(), up],
             ProfileState::Installed,
-            "installed on 1 of 2 nodes; not waiting for down, which is down; not offered by old",
+            "installed on 1 of 2 nodes; not waiting for down, which is down; \
+             1 node does not offer seccomp: old",
+        );
+        check(
+            &[down, old.clone()],
+            ProfileState::Pending,
+            "installed on 0 of 1 nodes; not waiting for down, which is down; \
+             1 node does not offer seccomp: old",
         );
         check(&[old], ProfileState::Pending, "no node offers seccomp: old");
+    }
+
+    fn lacks(name: &str, reason: &str) -> NodeFacts {
+        NodeFacts {
+            standing: Standing::NotApplicable(reason.to_owned()),
+            ..node(name, None)
+        }
+    }
+
+    #[test]
+    fn nodes_without_the_mechanism_are_named_by_reason() {
+        let installed = Some((ProfileState::Installed, 2));
+        let mut nodes: Vec<NodeFacts> = ["a", "b", "c"].map(|name| node(name, installed)).into();
+        nodes.push(lacks("d", "SELinux is disabled in the kernel"));
+        nodes.push(lacks("e", "SELinux is disabled in the kernel"));
+        let with = sum(&nodes, subject(Kind::Selinux));
+        assert_eq!(
+            (with.state, with.message.as_str(), with.not_offered),
+            (
+                ProfileState::Installed,
+                "installed on 3 of 3 nodes; 2 nodes do not offer SELinux: \
+                 d, e (SELinux is disabled in the kernel)",
+                false
+            )
+        );
+        nodes.push(lacks("f", "no selinuxd"));
+        let with = sum(&nodes, subject(Kind::RawSelinux));
+        assert_eq!(
+            with.message,
+            "installed on 3 of 3 nodes; 3 nodes do not offer SELinux: \
+             d, e (SELinux is disabled in the kernel), f (no selinuxd)"
+        );
+    }
+
+    #[test]
+    fn a_mechanism_that_no_node_offers_is_told_with_what_to_do() {
+        let nodes = [lacks("a", "no selinuxd"), lacks("b", "")];
+        let mut subject = subject(Kind::Selinux);
+        let off = SwitchedOff {
+            field: "spec.selinux.enable",
+            why: "is false: set it to true".to_owned(),
+        };
+        subject.switched_off = Some(&off);
+        let without = sum(&nodes, subject);
+        assert_eq!(
+            without.message,
+            "no node offers SELinux: b, a (no selinuxd); spec.selinux.enable is false: set it to true"
+        );
+        assert!(without.not_offered);
+        assert_eq!(without.state, ProfileState::Pending);
+        // A node may have said it.
+        let said = [lacks("a", "not told to: set spec.selinux.enable")];
+        assert_eq!(
+            sum(&said, subject).message,
+            "no node offers SELinux: a (not told to: set spec.selinux.enable)"
+        );
+        // What nobody wants on a node is not missing there.
+        subject.initial = ProfileState::Disabled;
+        assert_eq!(sum(&nodes, subject).state, ProfileState::Disabled);
+        assert_eq!(sum(&[], subject).state, ProfileState::Pending);
+        assert!(!sum(&[], subject).not_offered);
+    }
+
+    #[test]
+    fn the_reasons_of_nodes_are_bounded() {
+        let nodes: Vec<NodeFacts> = (0..100)
+            .map(|n| lacks(&format!("n{n:03}"), &format!("{n:02}{}", "x".repeat(5000))))
+            .collect();
+        let message = sum(&nodes, subject(Kind::AppArmor)).message;
+        assert!(message.len() < 2000, "{}", message.len());
+        assert!(
+            message.ends_with("and 95 more for other reasons"),
+            "{message}"
+        );
     }
 
     #[test]

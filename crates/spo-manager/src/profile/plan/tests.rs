@@ -1,13 +1,14 @@
 //! Plans as text.
 
 use super::*;
-use crate::seccomp::sum::Report;
+use crate::kind::Kind;
+use crate::profile::sum::Report;
 
 /// A profile that nobody has looked at, in a cluster of two nodes.
 fn new_profile() -> Inputs {
     Inputs {
         profile: Profile {
-            name: "web".to_owned(),
+            id: ProfileId::new(Kind::Seccomp, "web"),
             uid: "u".to_owned(),
             resource_version: "7".to_owned(),
             generation: Some(1),
@@ -15,13 +16,15 @@ fn new_profile() -> Inputs {
             finalizers: Vec::new(),
             labeled: false,
             annotated: true,
-            status: SeccompProfileStatus::default(),
+            initial: ProfileState::Pending,
+            status: Status::default(),
         },
         nodes: vec![node("a", None), node("b", None)],
         holders: Vec::new(),
         users: Vec::new(),
+        heirs: Vec::new(),
         effective_syscalls: None,
-        file: Some("web.json".to_owned()),
+        switched_off: None,
         delete_not_allowed: false,
         waited: Duration::ZERO,
         now: now(),
@@ -298,4 +301,143 @@ fn conditions_of_others_are_kept() {
         .map(|c| c.type_.as_str())
         .collect();
     assert_eq!(types, [READY, "Reviewed"]);
+}
+
+/// The same profile, of another kind.
+fn of_kind(kind: Kind, mut inputs: Inputs) -> Inputs {
+    inputs.profile.id.kind = kind;
+    inputs
+}
+
+#[test]
+fn every_kind_has_its_labels_events_and_fields() {
+    let seccomp = json!({
+        "localhostProfile": "operator/web.json",
+        "path": "/var/lib/kubelet/seccomp/operator/web.json",
+    });
+    let usage = json!({ "usage": "web.process" });
+    for (kind, fields, saved) in [
+        (
+            Kind::Seccomp,
+            seccomp,
+            "SavedSeccompProfile \"Successfully saved profile to disk on a, b\"",
+        ),
+        (
+            Kind::Selinux,
+            usage.clone(),
+            "SavedSelinuxPolicy \"Successfully saved profile to disk on a, b\"",
+        ),
+        (
+            Kind::RawSelinux,
+            usage,
+            "SavedSelinuxPolicy \"Successfully saved profile to disk on a, b\"",
+        ),
+        (
+            Kind::AppArmor,
+            json!({}),
+            "LoadedAppArmorProfile \"Successfully loaded profile into node a, b\"",
+        ),
+    ] {
+        assert_eq!(
+            steps(&of_kind(kind, new_profile())),
+            [format!(
+                r#"patch {kind}/web {{"metadata":{{"finalizers":["spo.x-k8s.io/installed"],"labels":{{"spo.x-k8s.io/profile-id":"{kind}-web"}},"resourceVersion":"7"}}}}"#
+            )]
+        );
+        let inputs = of_kind(kind, reported());
+        let plan = plan(&inputs);
+        let [Step::Patch { target, patch, .. }, Step::Publish(event)] = &plan.steps[..] else {
+            panic!("{:?}", plan.steps);
+        };
+        assert_eq!(target.resource, kind.resource());
+        let mut status = patch["status"].clone();
+        status
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| !["status", "conditions"].contains(&&**name));
+        assert_eq!(status, fields, "{kind}");
+        assert_eq!(event.about.kind.as_deref(), Some(kind.as_str()));
+        assert_eq!(
+            Step::Publish(event.clone()).to_string(),
+            format!("publish Normal {saved}")
+        );
+        assert_eq!(event.component, kind.component());
+    }
+}
+
+#[test]
+fn a_profile_that_no_node_can_have_says_why_and_what_to_do_once() {
+    let mut inputs = of_kind(Kind::Selinux, reported());
+    for node in &mut inputs.nodes {
+        node.standing = Standing::NotApplicable("SELinux is disabled in the kernel".to_owned());
+    }
+    inputs.switched_off = Some(SwitchedOff {
+        field: "spec.selinux.enable",
+        why: "is false".to_owned(),
+    });
+    assert_eq!(
+        plan(&inputs).again,
+        Some(PATIENCE),
+        "nodes may be about to say more"
+    );
+    inputs.waited = PATIENCE;
+    let message = "no node offers SELinux: a, b (SELinux is disabled in the kernel); \
+                   spec.selinux.enable is false";
+    assert_eq!(
+        ready(&inputs),
+        ("False NotOffered".to_owned(), message.to_owned())
+    );
+    assert_eq!(
+        steps(&inputs)[1],
+        format!("publish Warning SelinuxNotSupportedOnNode \"{message}\"")
+    );
+    apply(&mut inputs);
+    assert_eq!(inputs.profile.status.status, Some(ProfileState::Pending));
+    assert_eq!(inputs.profile.status.usage.as_deref(), Some("web.process"));
+    assert!(steps(&inputs).is_empty());
+    // A node gets the mechanism.
+    inputs.nodes[1].standing = Standing::Expected;
+    assert_eq!(
+        ready(&inputs),
+        (
+            "True Available".to_owned(),
+            "installed on 1 of 1 nodes; 1 node does not offer SELinux: \
+             a (SELinux is disabled in the kernel)"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
+fn heirs_hold_a_deletion_back_like_pods() {
+    let mut inputs = of_kind(Kind::Selinux, settled());
+    inputs.profile.deleting = true;
+    inputs.heirs = vec!["SelinuxProfile/child".to_owned()];
+    let held = |inputs: &Inputs| {
+        let mut inputs = inputs.clone();
+        apply(&mut inputs);
+        let conditions = inputs.profile.status.conditions;
+        let held = conditions.into_iter().find(|c| c.type_ == IN_USE).unwrap();
+        (format!("{} {}", held.status, held.reason), held.message)
+    };
+    let stays = "; the profile stays on the nodes until they are gone";
+    assert_eq!(
+        held(&inputs),
+        (
+            "True Inherited".to_owned(),
+            format!("inherited by SelinuxProfile/child{stays}")
+        )
+    );
+    assert!(steps(&inputs)[1].starts_with("publish Warning ProfileInUse"));
+    inputs.users = vec!["default/web-0".to_owned()];
+    assert_eq!(
+        held(&inputs),
+        (
+            "True ActiveWorkloads".to_owned(),
+            format!("in use by default/web-0; inherited by SelinuxProfile/child{stays}")
+        )
+    );
+    inputs.users.clear();
+    inputs.heirs.clear();
+    assert_eq!(held(&inputs).0, "False NoActiveWorkloads");
 }

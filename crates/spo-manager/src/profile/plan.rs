@@ -1,20 +1,20 @@
-//! Pure. What to write about one SeccompProfile: the sum of the nodes, who uses it, its deletion.
+//! Pure. What to write about one profile: the sum of the nodes, who uses it, its deletion.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use spo_api::condition::{self, IN_USE, READY};
 use spo_api::node_status::ProfileState;
-use spo_api::seccomp_profile::SeccompProfileStatus;
 use spo_api::{GROUP, meta};
 use spo_kube::event::{KubeEvent, Severity};
 use spo_kube::step::{Part, Step, Target};
 use spo_profile::layout;
 
-use super::sum::{self, NodeFacts, Standing, Sum};
+use super::held::Status;
+use super::sum::{self, NodeFacts, Standing, Subject, Sum, SwitchedOff};
+use crate::kind::{ProfileId, Use};
 
 /// How long a state that is only waiting for nodes is not worth a write: they answer in a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const WORKLOADS_MAX: usize = 100;
 /// The reason of a profile that the restrictions do not allow (contract 02a, 2.11).
 const NOT_ALLOWED: &str = "ProfileNotAllowed";
+/// The reason of the condition `Ready` of a profile that no node can have (decision 4).
+const NOT_OFFERED: &str = "NotOffered";
 
 /// Everything that the decision needs.
 #[derive(Debug, Clone)]
@@ -32,10 +34,12 @@ pub(super) struct Inputs {
     pub(super) holders: Vec<String>,
     /// Pods which use the profile, as `namespace/name`, sorted.
     pub(super) users: Vec<String>,
+    /// Profiles which need this one on the nodes, as `kind/name`.
+    pub(super) heirs: Vec<String>,
     /// What the annotation with the effective syscalls has to say; `None` without a base profile.
     pub(super) effective_syscalls: Option<String>,
-    /// The file of the profile, if its name can be the name of a file.
-    pub(super) file: Option<String>,
+    /// Why the mechanism may be offered nowhere.
+    pub(super) switched_off: Option<SwitchedOff>,
     /// Whether profiles that are not allowed are deleted, as upstream does.
     pub(super) delete_not_allowed: bool,
     /// How long nodes have been waited for.
@@ -46,7 +50,7 @@ pub(super) struct Inputs {
 /// The object, as far as the manager acts on it.
 #[derive(Debug, Clone)]
 pub(super) struct Profile {
-    pub(super) name: String,
+    pub(super) id: ProfileId,
     pub(super) uid: String,
     pub(super) resource_version: String,
     pub(super) generation: Option<i64>,
@@ -56,7 +60,9 @@ pub(super) struct Profile {
     pub(super) labeled: bool,
     /// Whether the annotation with the effective syscalls says what it has to.
     pub(super) annotated: bool,
-    pub(super) status: SeccompProfileStatus,
+    /// The state before any node has looked at it.
+    pub(super) initial: ProfileState,
+    pub(super) status: Status,
 }
 
 /// The steps, and when to look again.
@@ -75,7 +81,13 @@ pub(super) fn plan(inputs: &Inputs) -> Plan {
         };
     }
     let mut steps: Vec<Step> = adopt(inputs).into_iter().collect();
-    let sum = sum::sum(&inputs.nodes, inputs.profile.generation);
+    let subject = Subject {
+        kind: inputs.profile.id.kind,
+        generation: inputs.profile.generation,
+        initial: inputs.profile.initial,
+        switched_off: inputs.switched_off.as_ref(),
+    };
+    let sum = sum::sum(&inputs.nodes, subject);
     let only_waiting = sum.waiting > 0 || sum.state == ProfileState::Pending;
     if only_waiting && inputs.waited < PATIENCE {
         return Plan {
@@ -92,7 +104,7 @@ pub(super) fn plan(inputs: &Inputs) -> Plan {
         && sum.reason.as_deref() == Some(NOT_ALLOWED)
     {
         steps.push(Step::Delete {
-            target: target(&inputs.profile.name),
+            target: target(&inputs.profile.id),
             uid: Some(inputs.profile.uid.clone()),
         });
     }
@@ -102,7 +114,7 @@ pub(super) fn plan(inputs: &Inputs) -> Plan {
 /// Our finalizer instead of upstream's, the label by which node statuses are found, the annotation.
 fn adopt(inputs: &Inputs) -> Option<Step> {
     let Profile {
-        name,
+        id,
         resource_version,
         finalizers,
         labeled,
@@ -124,8 +136,11 @@ fn adopt(inputs: &Inputs) -> Option<Step> {
         metadata.insert("finalizers".to_owned(), json!(kept));
     }
     if !labeled {
-        let id = meta::profile_id("SeccompProfile", name);
-        metadata.insert("labels".to_owned(), json!({ meta::LABEL_PROFILE_ID: id }));
+        let label = meta::profile_id(id.kind.as_str(), &id.name);
+        metadata.insert(
+            "labels".to_owned(),
+            json!({ meta::LABEL_PROFILE_ID: label }),
+        );
     }
     if !annotated {
         let value = json!({ meta::ANNOTATION_SYSCALLS: inputs.effective_syscalls });
@@ -138,7 +153,7 @@ fn adopt(inputs: &Inputs) -> Option<Step> {
     metadata.insert("resourceVersion".to_owned(), json!(resource_version));
     let patch = json!({ "metadata": metadata });
     Some(Step::Patch {
-        target: target(name),
+        target: target(id),
         part: Part::Object,
         patch,
     })
@@ -152,19 +167,16 @@ fn without_upstream(finalizers: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// A deletion: held back by pods, then released, then let go when no living node has it.
+/// A deletion: held back by pods and heirs, then released, then let go when no living node has it.
 fn remove(inputs: &Inputs) -> Vec<Step> {
     let Profile {
-        name,
+        id,
         resource_version,
         finalizers,
         ..
     } = &inputs.profile;
-    if !inputs.users.is_empty() {
-        let users = sum::list(&inputs.users);
-        let message =
-            format!("in use by {users}; the profile stays on the nodes until they are gone");
-        let held = ("True", "ActiveWorkloads");
+    if let Some((reason, by)) = held_by(inputs) {
+        let message = format!("{by}; the profile stays on the nodes until they are gone");
         let conditions = vec![
             next(
                 inputs,
@@ -172,7 +184,7 @@ fn remove(inputs: &Inputs) -> Vec<Step> {
                 condition::ready(ProfileState::Terminating),
                 &message,
             ),
-            next(inputs, IN_USE, held, &message),
+            next(inputs, IN_USE, ("True", reason), &message),
         ];
         let mut steps = write_status(
             inputs,
@@ -195,7 +207,7 @@ fn remove(inputs: &Inputs) -> Vec<Step> {
             "metadata": { "finalizers": kept, "resourceVersion": resource_version }
         });
         return vec![Step::Patch {
-            target: target(name),
+            target: target(id),
             part: Part::Object,
             patch,
         }];
@@ -233,8 +245,25 @@ fn remove(inputs: &Inputs) -> Vec<Step> {
     )
 }
 
+/// What holds a deletion back: the reason of the condition, and a text that says who.
+fn held_by(inputs: &Inputs) -> Option<(&'static str, String)> {
+    let users = format!("in use by {}", sum::list(&inputs.users));
+    let heirs = format!("inherited by {}", sum::list(&inputs.heirs));
+    match (inputs.users.is_empty(), inputs.heirs.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(("ActiveWorkloads", users)),
+        (true, false) => Some(("Inherited", heirs)),
+        (false, false) => Some(("ActiveWorkloads", format!("{users}; {heirs}"))),
+    }
+}
+
 fn ready(inputs: &Inputs, sum: &Sum) -> Condition {
-    next(inputs, READY, condition::ready(sum.state), &sum.message)
+    let says = if sum.not_offered {
+        ("False", NOT_OFFERED)
+    } else {
+        condition::ready(sum.state)
+    };
+    next(inputs, READY, says, &sum.message)
 }
 
 fn next(inputs: &Inputs, type_: &str, says: (&str, &str), message: &str) -> Condition {
@@ -252,35 +281,37 @@ fn next(inputs: &Inputs, type_: &str, says: (&str, &str), message: &str) -> Cond
 }
 
 /// The whole status, with conditions of others kept.
-fn status(
-    inputs: &Inputs,
-    state: ProfileState,
-    mut conditions: Vec<Condition>,
-) -> SeccompProfileStatus {
-    let old = &inputs.profile.status;
+fn status(inputs: &Inputs, state: ProfileState, mut conditions: Vec<Condition>) -> Status {
+    let Profile {
+        id, status: old, ..
+    } = &inputs.profile;
     let foreign = old
         .conditions
         .iter()
         .filter(|condition| ![READY, IN_USE].contains(&&*condition.type_));
     conditions.extend(foreign.cloned());
     let count = i32::try_from(inputs.users.len()).unwrap_or(i32::MAX);
-    SeccompProfileStatus {
+    let (file, usage) = match id.used_by() {
+        Some(Use::SeccompFile(file)) => (Some(layout::localhost_profile(&file)), None),
+        Some(Use::SelinuxType(type_)) => (None, Some(type_)),
+        // Its name is all that a pod writes.
+        Some(Use::AppArmor(_)) | None => (None, None),
+    };
+    Status {
         status: Some(state),
         conditions,
-        localhost_profile: inputs.file.as_deref().map(layout::localhost_profile),
-        path: inputs.file.as_ref().map(|file| {
-            format!(
-                "/var/lib/kubelet/seccomp/{}",
-                layout::localhost_profile(file)
-            )
-        }),
+        path: file
+            .as_ref()
+            .map(|file| format!("/var/lib/kubelet/seccomp/{file}")),
+        localhost_profile: file,
+        usage,
         active_workloads: inputs.users.iter().take(WORKLOADS_MAX).cloned().collect(),
         active_workloads_count: (count > 0 || old.active_workloads_count.is_some())
             .then_some(count),
     }
 }
 
-fn write_status(inputs: &Inputs, status: &SeccompProfileStatus) -> Vec<Step> {
+fn write_status(inputs: &Inputs, status: &Status) -> Vec<Step> {
     if *status == inputs.profile.status {
         return Vec::new();
     }
@@ -292,7 +323,7 @@ fn write_status(inputs: &Inputs, status: &SeccompProfileStatus) -> Vec<Step> {
             fields[field] = Value::Null;
         }
     }
-    let target = target(&inputs.profile.name);
+    let target = target(&inputs.profile.id);
     vec![Step::Patch {
         target,
         part: Part::Status,
@@ -314,6 +345,16 @@ fn tell(inputs: &Inputs, sum: &Sum) -> Option<Step> {
     if old.is_some_and(told) {
         return None;
     }
+    let kind = inputs.profile.id.kind;
+    if sum.not_offered {
+        let message = sum.message.clone();
+        return Some(publish(
+            inputs,
+            Severity::Warning,
+            kind.unsupported(),
+            message,
+        ));
+    }
     match (&sum.reason, sum.state) {
         (Some(reason), _) => Some(publish(
             inputs,
@@ -325,12 +366,9 @@ fn tell(inputs: &Inputs, sum: &Sum) -> Option<Step> {
             // The first time, and after a change of the profile; not when a node comes or goes.
             let was_installed = inputs.profile.status.status == Some(ProfileState::Installed)
                 && old.is_some_and(|old| old.observed_generation == inputs.profile.generation);
-            let message = format!(
-                "Successfully saved profile to disk on {}",
-                sum::list(&sum.nodes)
-            );
-            (!was_installed)
-                .then(|| publish(inputs, Severity::Normal, "SavedSeccompProfile", message))
+            let (reason, installed_on) = kind.installed();
+            let message = format!("{installed_on} {}", sum::list(&sum.nodes));
+            (!was_installed).then(|| publish(inputs, Severity::Normal, reason, message))
         }
         (None, _) => None,
     }
@@ -338,7 +376,7 @@ fn tell(inputs: &Inputs, sum: &Sum) -> Option<Step> {
 
 fn publish(inputs: &Inputs, severity: Severity, reason: &str, message: String) -> Step {
     let Profile {
-        name,
+        id,
         uid,
         resource_version,
         ..
@@ -346,8 +384,8 @@ fn publish(inputs: &Inputs, severity: Severity, reason: &str, message: String) -
     Step::Publish(KubeEvent {
         about: ObjectReference {
             api_version: Some(format!("{GROUP}/v1")),
-            kind: Some("SeccompProfile".to_owned()),
-            name: Some(name.clone()),
+            kind: Some(id.kind.to_string()),
+            name: Some(id.name.clone()),
             uid: Some(uid.clone()),
             resource_version: Some(resource_version.clone()),
             ..ObjectReference::default()
@@ -355,19 +393,16 @@ fn publish(inputs: &Inputs, severity: Severity, reason: &str, message: String) -
         severity,
         reason: reason.to_owned(),
         message,
-        // The source that upstream's daemons give (contract 02a, 2.1).
-        component: "profile",
+        component: id.kind.component(),
         node: None,
     })
 }
 
-fn target(name: &str) -> Target {
-    let gvk = GroupVersionKind::gvk(GROUP, "v1", "SeccompProfile");
-    let resource = ApiResource::from_gvk_with_plural(&gvk, "seccompprofiles");
+fn target(id: &ProfileId) -> Target {
     Target {
-        resource,
+        resource: id.kind.resource(),
         namespace: None,
-        name: name.to_owned(),
+        name: id.name.clone(),
     }
 }
 

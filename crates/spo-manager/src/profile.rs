@@ -1,5 +1,8 @@
-//! The controller of SeccompProfiles on the cluster side: sums up, protects, adopts, lets go.
+//! The controller of profiles on the cluster side: sums up, protects, adopts, lets go.
+//!
+//! One for all kinds: it watches nodes, pods and reports once.
 
+mod held;
 mod index;
 mod plan;
 mod sum;
@@ -10,11 +13,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
+use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use spo_api::seccomp_profile::held::HeldSeccompProfile;
 use spo_api::spod::held::HeldSpod;
 use spo_api::{GROUP, meta};
@@ -28,8 +34,10 @@ use spo_process::news::News;
 use spo_process::tasks::Shutdown;
 use tracing::{debug, error, info};
 
+use crate::kind::{Kind, ProfileId};
 use crate::namespaces::Namespaces;
 use crate::object::{Node, NodeReport, Pod};
+use held::{HeldAppArmor, HeldProfile, HeldRawSelinux, HeldSelinux};
 use index::{Index, Touched};
 
 /// Profiles that are worked on at once, each with one write in flight: the API server is shared.
@@ -63,7 +71,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
 }
 
 enum Event {
-    Profile(watcher::Event<HeldSeccompProfile>),
+    Profile(Kind, watcher::Event<HeldProfile>),
     Report(watcher::Event<NodeReport>),
     Node(watcher::Event<Node>),
     /// Of the watch with this number.
@@ -91,7 +99,10 @@ fn events(context: &Context, pods: Vec<Api<Pod>>) -> impl Stream<Item = Event> +
             .boxed()
     });
     let others = [
-        watch(Api::all(client()), "").map(Event::Profile).boxed(),
+        profiles::<HeldSeccompProfile>(client(), Kind::Seccomp),
+        profiles::<HeldSelinux>(client(), Kind::Selinux),
+        profiles::<HeldRawSelinux>(client(), Kind::RawSelinux),
+        profiles::<HeldAppArmor>(client(), Kind::AppArmor),
         watch(Api::all(client()), "").map(Event::Report).boxed(),
         watch(Api::all(client()), "").map(Event::Node).boxed(),
         watch(Api::namespaced(client(), &context.namespace), "")
@@ -101,9 +112,25 @@ fn events(context: &Context, pods: Vec<Api<Pod>>) -> impl Stream<Item = Event> +
     futures::stream::select_all(pods.chain(others))
 }
 
+fn profiles<K>(client: Client, kind: Kind) -> BoxStream<'static, Event>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope>
+        + Into<HeldProfile>
+        + Clone
+        + DeserializeOwned
+        + fmt::Debug
+        + Send
+        + 'static,
+{
+    let events = watch(Api::<K>::all(client), "");
+    events
+        .map(move |event| Event::Profile(kind, held::event(event)))
+        .boxed()
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    Profile(String),
+    Profile(ProfileId),
     /// A node that does not exist any more.
     VanishedNode(String),
 }
@@ -111,7 +138,7 @@ enum Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Key::Profile(name) => write!(f, "SeccompProfile/{name}"),
+            Key::Profile(id) => id.fmt(f),
             Key::VanishedNode(name) => write!(f, "Node/{name}"),
         }
     }
@@ -121,14 +148,14 @@ struct Controller {
     context: Context,
     index: Index,
     /// Since when nodes have been waited for, by profile and generation.
-    waiting: BTreeMap<String, (Option<i64>, Instant)>,
+    waiting: BTreeMap<ProfileId, (Option<i64>, Instant)>,
     /// What was told of the keys that fail.
     failing: BTreeMap<Key, News>,
     started: bool,
 }
 
 struct Done {
-    written: Option<HeldSeccompProfile>,
+    written: Option<(Kind, HeldProfile)>,
     outcome: Outcome,
     /// Whether the plan was to wait.
     waits: bool,
@@ -145,11 +172,11 @@ impl Reconcile for Controller {
 
     fn observe(&mut self, event: Event) -> Vec<(Key, Duration)> {
         let gather = match &event {
-            Event::Profile(_) | Event::Report(_) | Event::Spod(_) => Duration::ZERO,
+            Event::Profile(..) | Event::Report(_) | Event::Spod(_) => Duration::ZERO,
             Event::Node(_) | Event::Pod(..) => GATHER,
         };
         let touched = match event {
-            Event::Profile(event) => self.index.observe_profile(event),
+            Event::Profile(kind, event) => self.index.observe_profile(kind, event),
             Event::Report(event) => self.index.observe_report(event),
             Event::Node(event) => self.index.observe_node(event),
             Event::Pod(watch, event) => {
@@ -171,12 +198,12 @@ impl Reconcile for Controller {
             all = true;
             vanished = self.index.vanished();
             info!(
-                profiles = self.index.names().len(),
+                profiles = self.index.ids().len(),
                 "in sync with the cluster"
             );
         }
-        let names = if all { self.index.names() } else { profiles };
-        let profiles = names.into_iter().map(|name| (Key::Profile(name), gather));
+        let ids = if all { self.index.ids() } else { profiles };
+        let profiles = ids.into_iter().map(|id| (Key::Profile(id), gather));
         let nodes = vanished
             .into_iter()
             .map(|node| (Key::VanishedNode(node), Duration::ZERO));
@@ -186,10 +213,10 @@ impl Reconcile for Controller {
     fn start(&mut self, key: &Key) -> Option<impl Future<Output = Done> + Send + 'static + use<>> {
         let client = self.context.client.clone();
         let work: Work = match key {
-            Key::Profile(name) => {
-                let Some(inputs) = self.inputs(name) else {
+            Key::Profile(id) => {
+                let Some(inputs) = self.inputs(id) else {
                     // It is gone, and nothing is to stay of it.
-                    self.waiting.remove(name);
+                    self.waiting.remove(id);
                     self.failing.remove(key);
                     return None;
                 };
@@ -216,11 +243,11 @@ impl Reconcile for Controller {
             return (Outcome::Failed, Vec::new());
         };
         self.tell(key, failure);
-        if let (Key::Profile(name), false) = (key, waits) {
-            self.waiting.remove(name);
+        if let (Key::Profile(id), false) = (key, waits) {
+            self.waiting.remove(id);
         }
         let touched = written
-            .map(|profile| self.index.written(profile))
+            .map(|(kind, profile)| self.index.written(kind, profile))
             .unwrap_or_default();
         // The profile itself is as it was planned; others may extend it.
         let others = touched
@@ -251,15 +278,15 @@ impl Controller {
         }
     }
 
-    fn inputs(&mut self, name: &str) -> Option<plan::Inputs> {
+    fn inputs(&mut self, id: &ProfileId) -> Option<plan::Inputs> {
         let now = Time(jiff::Timestamp::now());
         let mut inputs = self
             .index
-            .inputs(name, &self.context.spod, Duration::ZERO, now)?;
+            .inputs(id, &self.context.spod, Duration::ZERO, now)?;
         let generation = inputs.profile.generation;
         let (since_generation, since) = self
             .waiting
-            .entry(name.to_owned())
+            .entry(id.clone())
             .or_insert((generation, Instant::now()));
         if *since_generation != generation {
             (*since_generation, *since) = (generation, Instant::now());
@@ -272,19 +299,20 @@ impl Controller {
 /// `plan → execute`, for one profile.
 async fn reconcile(client: Client, inputs: plan::Inputs) -> Done {
     let plan::Plan { steps, again } = plan::plan(&inputs);
-    let name = &inputs.profile.name;
+    let id = &inputs.profile.id;
     let mut written = None;
     for step in &steps {
         debug!(%step, "plan");
         match execute(&client, step).await {
             Ok(object) => {
                 if let (Step::Patch { .. }, Some(object)) = (step, object) {
-                    written = held(object).or(written);
+                    let profile = held::read(id.kind, object);
+                    written = profile.map(|profile| (id.kind, profile)).or(written);
                 }
             }
             // It is gone, or somebody was faster: the watch will say.
             Err(error) if matches!(error.cause(), Cause::NotFound | Cause::Conflict) => {
-                debug!(profile = %name, error = %chain(&error), "overtaken");
+                debug!(profile = %id, error = %chain(&error), "overtaken");
                 return Done {
                     written,
                     outcome: Outcome::Again(GATHER),
@@ -331,9 +359,4 @@ async fn forget(client: Client, node: String) -> Done {
         waits: false,
         failure,
     }
-}
-
-fn held(object: DynamicObject) -> Option<HeldSeccompProfile> {
-    let value = serde_json::to_value(object).ok()?;
-    serde_json::from_value(value).ok()
 }
