@@ -55,6 +55,8 @@ pub struct Node {
     pub root: PathBuf,
     /// The kubeconfig of its daemon.
     pub kubeconfig: PathBuf,
+    /// What its daemon is told besides what every daemon is told.
+    pub arguments: Vec<String>,
     metrics_port: u16,
     health_port: u16,
     log: PathBuf,
@@ -274,6 +276,7 @@ impl Rig {
             name: name.to_owned(),
             root,
             kubeconfig,
+            arguments: Vec::new(),
             metrics_port: free_port(),
             health_port: free_port(),
             log: self.directory().join(format!("{name}.log")),
@@ -298,7 +301,8 @@ impl Rig {
             .args([
                 "--metrics-address",
                 &format!("127.0.0.1:{}", node.metrics_port),
-            ]);
+            ])
+            .args(&node.arguments);
         node.daemon = Some(Process::start(name, &mut command, &node.log));
     }
 

@@ -33,6 +33,7 @@ mod provider;
 mod rbac;
 mod restart;
 mod restrictions;
+mod selinux;
 mod spod;
 mod state;
 mod takeover;
