@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use spo_daemon::{MetricsAccess, apparmor};
+use spo_daemon::{MetricsAccess, apparmor, selinux};
 use spo_process::tls::MinVersion;
 
 /// Manage seccomp profiles as Kubernetes objects.
@@ -377,10 +377,14 @@ impl Daemon {
             } else {
                 apparmor::Told::Off
             },
-            selinux: self.with_selinux.then_some(spo_daemon::selinux::Selinuxd {
-                drop_dir: self.selinux_drop_dir,
-                socket: self.selinuxd_socket,
-            }),
+            selinux: if self.with_selinux {
+                selinux::Told::On {
+                    drop_dir: self.selinux_drop_dir,
+                    socket: self.selinuxd_socket,
+                }
+            } else {
+                selinux::Told::Off
+            },
             health_address: self.health_address,
             metrics_address: self.metrics_address,
             metrics_access: if self.with_insecure_metrics_access {

@@ -34,6 +34,7 @@ mod provider;
 mod rbac;
 mod restart;
 mod restrictions;
+mod selinux;
 mod spod;
 mod state;
 mod takeover;
