@@ -83,12 +83,13 @@ start_manager() {
   port=$(free_port)
   if [[ -z ${own_cluster:-} ]]; then
     address=$(host_address)
-    lead conversion-service "$address" "$port" https
+    lead conversion-service "$address" "$port" conversion
   fi
   kubeconfig_for "$run/manager.kubeconfig" security-profiles-operator
   start manager env KUBECONFIG="$run/manager.kubeconfig" \
     OPERATOR_NAMESPACE="$operator_namespace" POD_NAME=manager-0 \
-    "$(operator_binary)" manager --health-address 127.0.0.1:0 --conversion-address "$address:$port"
+    "$(operator_binary)" manager --health-address 127.0.0.1:0 --metrics-address 127.0.0.1:0 \
+    --conversion-address "$address:$port"
 }
 
 # start_node NODE [METRICS_PORT]: a Node object, a folder as the node's file system, and a daemon.

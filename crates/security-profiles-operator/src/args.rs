@@ -2,6 +2,7 @@
 //!
 //! Flags and variables are public (contract 03, 1 and 2.1); the ones that upstream lacks say so.
 
+mod doctor;
 mod enabler;
 mod selinuxd;
 mod uninstall;
@@ -10,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use spo_daemon::apparmor;
+use spo_daemon::{MetricsAccess, apparmor};
 use spo_process::tls::MinVersion;
 
 /// Manage seccomp profiles as Kubernetes objects.
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     /// The node side: installs profiles on the node it runs on.
     #[command(visible_alias = "d")]
     Daemon(Daemon),
+    /// Prints which mechanisms the host offers that it runs on, and what is missing.
+    Doctor(doctor::Doctor),
     /// Prepares the node, as root, so that the daemon needs no rights: an init container.
     NonRootEnabler(enabler::NonRootEnabler),
     /// Prints what the manager would apply for a SPOD, without a cluster.
@@ -81,6 +84,10 @@ pub(crate) struct Manager {
     /// Where the conversion of old API versions is served.
     #[arg(long, default_value_t = all(9443))]
     conversion_address: SocketAddr,
+
+    /// Where metrics are served, over TLS, to who has a right to them.
+    #[arg(long, env = "METRICS_ADDRESS", default_value_t = all(8080))]
+    metrics_address: SocketAddr,
 
     /// Leave the webhooks to the operator in a default SPOD; without, they are deployed by hand.
     #[arg(short = 'w', long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
@@ -257,6 +264,10 @@ pub(crate) struct Daemon {
     /// Where metrics are served.
     #[arg(long, env = "METRICS_ADDRESS", default_value_t = all(9443))]
     metrics_address: SocketAddr,
+
+    /// The directory with the files tls.crt and tls.key that metrics are served with.
+    #[arg(long, default_value = "/var/run/secrets/metrics")]
+    metrics_cert_dir: PathBuf,
 }
 
 /// Switches that managers pass on and that have nothing to switch in this version.
@@ -322,9 +333,13 @@ pub(crate) struct Webhook {
     #[arg(long, env = "SPOD_NAME", default_value = "spod")]
     spod_name: String,
 
-    /// Where health and metrics are served.
+    /// Where health is served.
     #[arg(long, env = "HEALTH_ADDRESS", default_value_t = all(8085))]
     health_address: SocketAddr,
+
+    /// Where metrics are served, over TLS, to who has a right to them.
+    #[arg(long, env = "METRICS_ADDRESS", default_value_t = all(8080))]
+    metrics_address: SocketAddr,
 }
 
 fn min_version(text: &str) -> Result<MinVersion, &'static str> {
@@ -367,9 +382,14 @@ impl Daemon {
                 socket: self.selinuxd_socket,
             }),
             health_address: self.health_address,
-            metrics_address: self
-                .with_insecure_metrics_access
-                .then_some(self.metrics_address),
+            metrics_address: self.metrics_address,
+            metrics_access: if self.with_insecure_metrics_access {
+                MetricsAccess::Insecure
+            } else {
+                MetricsAccess::Secure {
+                    cert_dir: self.metrics_cert_dir,
+                }
+            },
         })
     }
 }
@@ -389,6 +409,7 @@ impl Webhook {
             min_version: self.tls_min_version,
             cert_dir: self.cert_dir,
             health_address: self.health_address,
+            metrics_address: self.metrics_address,
         }
     }
 }
@@ -404,6 +425,7 @@ impl Manager {
                 .unwrap_or_else(|| format!("security-profiles-operator_{}", std::process::id())),
             health_address: self.health_address,
             conversion_address: self.conversion_address,
+            metrics_address: self.metrics_address,
             jobs: spo_manager::Jobs {
                 node_status: self.with_nodestatus_controller,
                 spod: self.with_spod_controller,
@@ -449,12 +471,18 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert!(daemon(&[]).unwrap().metrics_address.is_none());
+        let secure = MetricsAccess::Secure {
+            cert_dir: "/var/run/secrets/metrics".into(),
+        };
+        assert_eq!(daemon(&[]).unwrap().metrics_access, secure);
+        let off = "--with-insecure-metrics-access=false";
+        assert_eq!(daemon(&[off]).unwrap().metrics_access, secure);
         for on in [
             "--with-insecure-metrics-access",
             "--with-insecure-metrics-access=true",
         ] {
-            assert!(daemon(&[on]).unwrap().metrics_address.is_some());
+            let access = daemon(&[on]).unwrap().metrics_access;
+            assert_eq!(access, MetricsAccess::Insecure);
         }
         assert!(daemon(&["--with-seccomp=false"]).is_err());
         let apparmor = |more: &[&str]| daemon(more).unwrap().apparmor;
