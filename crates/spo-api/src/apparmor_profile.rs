@@ -1,5 +1,6 @@
 //! AppArmorProfile v1: what a workload may do, as lists from which a profile is generated.
 
+pub mod held;
 pub mod rules;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -13,11 +13,12 @@
 //! - `seccomp`: none to compile; `Filter::load` sets no_new_privs, so none to load either.
 //! - `apparmor`: the securityfs of the host, and CAP_MAC_ADMIN to load and remove; none to compile
 //!   and to look.
-//! - `probe`, `kubelet`: none.
+//! - `probe`, `boot`, `kubelet`: none.
 //!
 //! Start reading at `root.rs`, then `file.rs`.
 
 pub mod apparmor;
+pub mod boot;
 pub mod file;
 pub mod kubelet;
 pub mod probe;

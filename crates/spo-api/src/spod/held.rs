@@ -5,7 +5,7 @@ use kube::core::ObjectMeta;
 use serde::Deserialize;
 
 use super::effective::effective;
-use super::flat::Flat;
+use super::flat::{Flat, FlatSelinuxOptions};
 use super::{
     SecurityProfilesOperatorDaemon, SecurityProfilesOperatorDaemonSpec, SecuritySpec, SelinuxSpec,
 };
@@ -28,37 +28,22 @@ pub struct HeldSpod {
 #[serde(default, rename_all = "camelCase")]
 struct HeldSpodSpec {
     security: Option<SecuritySpec>,
-    selinux: Option<HeldSelinux>,
+    selinux: Option<SelinuxSpec>,
     enable_app_armor: Option<bool>,
-    // The flat names of what is in these groups.
+    // The flat names of what is in those groups.
     enable_selinux: Option<bool>,
+    selinux_type_tag: Option<String>,
+    selinux_options: Option<FlatSelinuxOptions>,
     allowed_syscalls: Option<Vec<String>>,
     allowed_seccomp_actions: Option<Vec<Action>>,
     disable_oci_artifact_signature_verification: Option<bool>,
 }
 
-#[derive(Deserialize, Clone, Debug, Default)]
-#[serde(default)]
-struct HeldSelinux {
-    enable: Option<bool>,
-}
-
 impl HeldSpod {
     /// Whether SELinux is asked for, no matter under which name; `None` if nothing is said, which
     /// is on in OpenShift and off elsewhere.
-    pub fn selinux(&self) -> Option<bool> {
-        let spec = SecurityProfilesOperatorDaemonSpec {
-            selinux: self.spec.selinux.as_ref().map(|held| SelinuxSpec {
-                enable: held.enable,
-                ..SelinuxSpec::default()
-            }),
-            flat: Flat {
-                enable_selinux: self.spec.enable_selinux,
-                ..Flat::default()
-            },
-            ..SecurityProfilesOperatorDaemonSpec::default()
-        };
-        effective(&spec).spec.selinux?.enable
+    pub fn asks_for_selinux(&self) -> Option<bool> {
+        self.effective().selinux?.enable
     }
 
     /// Whether AppArmor is asked for.
@@ -68,8 +53,20 @@ impl HeldSpod {
 
     /// What profiles may contain, no matter under which name it stands.
     pub fn security(&self) -> SecuritySpec {
+        self.effective().security.unwrap_or_default()
+    }
+
+    /// What SelinuxProfiles may name, no matter under which name it stands.
+    pub fn selinux(&self) -> SelinuxSpec {
+        self.effective().selinux.unwrap_or_default()
+    }
+
+    fn effective(&self) -> SecurityProfilesOperatorDaemonSpec {
         let held = self.spec.clone();
         let flat = Flat {
+            enable_selinux: held.enable_selinux,
+            selinux_type_tag: held.selinux_type_tag,
+            selinux_options: held.selinux_options,
             allowed_syscalls: held.allowed_syscalls,
             allowed_seccomp_actions: held.allowed_seccomp_actions,
             disable_oci_artifact_signature_verification: held
@@ -78,10 +75,11 @@ impl HeldSpod {
         };
         let spec = SecurityProfilesOperatorDaemonSpec {
             security: held.security,
+            selinux: held.selinux,
             flat,
             ..SecurityProfilesOperatorDaemonSpec::default()
         };
-        effective(&spec).spec.security.unwrap_or_default()
+        effective(&spec).spec
     }
 }
 
@@ -108,7 +106,10 @@ mod tests {
         ] {
             let text = format!("{{metadata: {{name: spod}}, spec: {spec}}}");
             let spod: HeldSpod = serde_saphyr::from_str(&text).unwrap();
-            assert_eq!((spod.selinux(), spod.app_armor()), (selinux, app_armor));
+            assert_eq!(
+                (spod.asks_for_selinux(), spod.app_armor()),
+                (selinux, app_armor)
+            );
         }
     }
 }

@@ -125,6 +125,21 @@ pub fn check(policy: &str, allowed_inherit: &dyn Fn(&str) -> bool) -> Result<(),
     Ok(())
 }
 
+/// The blocks that a policy inherits, in order, each once. Of a policy that is refused, some.
+pub fn inherits(policy: &str) -> Vec<String> {
+    let names = std::cell::RefCell::new(Vec::new());
+    let note = |name: &str| {
+        let mut names = names.borrow_mut();
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+        true
+    };
+    // Whether the policy is refused is for others to ask.
+    let _verdict = check(policy, &note);
+    names.into_inner()
+}
+
 /// Puts a policy that has been checked into its block (contract 02a, 3.5). The name of the block is
 /// the name of the profile, so that `status.usage` is the name of a type.
 pub fn wrap(name: &BlockName, policy: &str) -> String {

@@ -154,6 +154,15 @@ fn only_allowed_blocks_are_inherited() {
 }
 
 #[test]
+fn what_is_inherited_is_found() {
+    let policy =
+        "(blockinherit a) ; (blockinherit b)\n(optional x (blockinherit \"c\"))(blockinherit a)";
+    assert_eq!(inherits(policy), ["a", "c"]);
+    assert_eq!(inherits("(type x)"), [""; 0]);
+    assert_eq!(inherits("(blockinherit a) (sid x) (blockinherit b)"), ["a"]);
+}
+
+#[test]
 fn policies_have_an_end() {
     passes(&format!("(type x){}", " ".repeat(POLICY_MAX - 8)));
     fails(
