@@ -7,7 +7,7 @@
 readonly operator_namespace=security-profiles-operator
 
 # The binaries; the caller may set `cargo_profile` to release.
-operator_binary() { echo "$repo/target/${cargo_profile:-debug}/security-profiles-operator"; }
+operator_binary() { echo "${CARGO_TARGET_DIR:-$repo/target}/${cargo_profile:-debug}/security-profiles-operator"; }
 
 # Installs CRDs, namespace, accounts and policy.
 install_operator() {

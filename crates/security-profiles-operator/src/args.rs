@@ -3,13 +3,14 @@
 //! Flags and variables are public (contract 03, 1 and 2.1); the ones that upstream lacks say so.
 
 mod enabler;
+mod selinuxd;
 mod uninstall;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use spo_daemon::MetricsAccess;
+use spo_daemon::{MetricsAccess, apparmor};
 use spo_process::tls::MinVersion;
 
 /// Manage seccomp profiles as Kubernetes objects.
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     /// What the API server asks: converts objects, admits pods and raw SELinux policies.
     #[command(visible_alias = "w")]
     Webhook(Webhook),
+    /// Installs SELinux modules from a directory, many in one transaction.
+    Selinuxd(selinuxd::Selinuxd),
     /// Takes away everything that the operator has made, objects and files.
     Uninstall(uninstall::Uninstall),
     /// Prints the version.
@@ -220,6 +223,29 @@ pub(crate) struct Daemon {
           default_missing_value = "true")]
     with_seccomp: bool,
 
+    /// Install AppArmorProfiles.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_apparmor: bool,
+
+    /// Install AppArmorProfiles with a policy, too.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_raw_apparmor: bool,
+
+    /// Install SelinuxProfiles and RawSelinuxProfiles through selinuxd.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_selinux: bool,
+
+    /// The directory from which selinuxd installs modules, as the node sees it.
+    #[arg(long, default_value = "/etc/selinux.d")]
+    selinux_drop_dir: String,
+
+    /// The socket of selinuxd.
+    #[arg(long, default_value = "/var/run/selinuxd/selinuxd.sock")]
+    selinuxd_socket: PathBuf,
+
     #[command(flatten)]
     not_here: NotHere,
 
@@ -244,20 +270,10 @@ pub(crate) struct Daemon {
 /// Switches that managers pass on and that have nothing to switch in this version.
 #[derive(clap::Args, Debug)]
 struct NotHere {
-    /// Accepted for compatibility: this version installs no SelinuxProfiles.
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", hide = true)]
-    with_selinux: bool,
-
-    /// Accepted for compatibility: this version installs no RawSelinuxProfiles.
+    /// Accepted for compatibility: spec.selinux.enableRawSelinuxProfiles says it to running daemons.
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
           default_missing_value = "true", hide = true)]
     with_raw_selinux: bool,
-
-    /// Accepted for compatibility: this version installs no AppArmorProfiles.
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", hide = true)]
-    with_apparmor: bool,
 
     /// Accepted for compatibility: this version does not record.
     #[arg(long, env = "ENABLE_RECORDING", default_value_t = false, action = ArgAction::Set,
@@ -274,9 +290,7 @@ impl NotHere {
     /// The switches that are on.
     fn on(&self) -> Vec<&'static str> {
         let switches = [
-            (self.with_selinux, "--with-selinux"),
-            (self.with_raw_selinux, "--with-raw-selinux"),
-            (self.with_apparmor, "--with-apparmor"),
+            // The daemon reads the SPOD's switch for raw SELinux profiles itself, while it runs.
             (self.with_recording, "--with-recording"),
         ];
         let on = switches.into_iter().filter(|(on, _)| *on);
@@ -353,6 +367,17 @@ impl Daemon {
             spod_name: self.spod_name,
             node_root: self.node_root,
             kubelet_dir: self.kubelet_dir.filter(|dir| !dir.is_empty()),
+            apparmor: if self.with_apparmor {
+                apparmor::Told::On {
+                    raw: self.with_raw_apparmor,
+                }
+            } else {
+                apparmor::Told::Off
+            },
+            selinux: self.with_selinux.then_some(spo_daemon::selinux::Selinuxd {
+                drop_dir: self.selinux_drop_dir,
+                socket: self.selinuxd_socket,
+            }),
             health_address: self.health_address,
             metrics_address: self.metrics_address,
             metrics_access: if self.with_insecure_metrics_access {

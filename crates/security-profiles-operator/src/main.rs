@@ -44,6 +44,7 @@ async fn run(command: Command) -> Result<Ended, Box<dyn std::error::Error>> {
             render::render(arguments)?;
             Ok(Ended::Asked)
         }
+        Command::Selinuxd(selinuxd) => Ok(selinuxd.run().await?),
         Command::Uninstall(uninstall) => Ok(uninstall.run().await?),
         Command::Webhook(webhook) => Ok(spo_webhook::run_webhook(webhook.config()).await?),
         Command::Version => {

@@ -1,14 +1,17 @@
 //! The node side: installs profiles on this node and reports.
 //!
 //! Needs of the node: write access to the operator directory (a mount of
-//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability.
-//! Needs of the API server: read profiles and the configuration, write node statuses and events, ask
-//! who reads metrics.
+//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability, unless it
+//! is told to install AppArmorProfiles ([`apparmor`]). For SELinux the same for `/etc/selinux.d`, and
+//! the permission to connect to the socket of selinuxd.
+//! Needs of the API server: read profiles and the configuration, write node statuses and events,
+//! ask who reads metrics.
 //!
-//! Tasks: a controller for each mechanism ([`seccomp`]), `files` (the only writer of the operator
-//! directory), `node` (says what this node offers), `health`, `metrics` and
-//! `certificate` (what metrics are served with).
+//! Tasks: a controller for each mechanism ([`seccomp`], [`selinux`]), `files` and `modules` (the only
+//! writers of their directories), `node` (says what this node offers), `health`, `metrics`
+//! and `certificate` (what metrics are served with).
 
+pub mod apparmor;
 mod context;
 pub mod enabler;
 mod execute;
@@ -20,6 +23,7 @@ mod node_status;
 mod profile;
 mod reports;
 mod seccomp;
+pub mod selinux;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +56,10 @@ pub struct Config {
     pub node_root: PathBuf,
     /// The kubelet's directory, as the node sees it, if the environment names one.
     pub kubelet_dir: Option<String>,
+    /// What to do about AppArmorProfiles.
+    pub apparmor: apparmor::Told,
+    /// Where selinuxd is; SELinux is left alone if `None`.
+    pub selinux: Option<selinux::Selinuxd>,
     /// Where health is served.
     pub health_address: SocketAddr,
     /// Where metrics are served.
@@ -102,11 +110,16 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
     let node = node::identify(&client, &config.node_name).await?;
     let (process, families) = (Page::new(PATH)?, Page::new(NODE_PATH)?);
     spo_kube::controller::register_counters(process.registry())?;
+    let registry = families.registry();
     // Inside a container the file that setup leaves on the host is not visible; there the
     // environment decides (contract 02, 1.8).
     let kubelet = spo_host::kubelet::directory(None, config.kubelet_dir.as_deref());
     let operator_dir = format!("{kubelet}/seccomp/{}", spo_profile::layout::OPERATOR_DIR);
-    let (files, writer) = Files::new(config.node_root, operator_dir);
+    let (files, writer) = Files::new(
+        config.node_root.clone(),
+        operator_dir,
+        spo_host::file::FILE_MODE,
+    );
 
     let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
     let context = Context {
@@ -116,9 +129,10 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         namespace: config.namespace,
         spod: config.spod_name,
     };
+    let apparmor_counters = Counters::register(registry, "apparmor")?;
     let seccomp = seccomp::OnNode {
-        files,
-        counters: Counters::register(families.registry(), "seccomp")?,
+        files: files.clone(),
+        counters: Counters::register(registry, "seccomp")?,
     };
 
     let mut tasks = Tasks::new();
@@ -127,17 +141,6 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         "health",
         admin::serve(health, admin::health(readiness), tasks.shutdown()),
     );
-    let listener = admin::listen(config.metrics_address).await?;
-    let pages = vec![process, families];
-    match config.metrics_access {
-        MetricsAccess::Insecure => {
-            let router = spo_process::metrics::router(pages, None)?;
-            tasks.spawn("metrics", admin::serve(listener, router, tasks.shutdown()));
-        }
-        MetricsAccess::Secure { cert_dir } => {
-            serve_metrics(&mut tasks, listener, pages, client, cert_dir)?;
-        }
-    }
     tasks.spawn("files", writer);
     let (offers, offered) = watch::channel(None);
     let shutdown = tasks.shutdown();
@@ -151,8 +154,36 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
             shutdown,
         ),
     );
+    let apparmor = apparmor::start(
+        &mut tasks,
+        context.clone(),
+        config.apparmor,
+        files,
+        config.node_root.clone(),
+        apparmor_counters,
+    )
+    .await;
+    let selinux = selinux::start(
+        &mut tasks,
+        context.clone(),
+        config.selinux,
+        config.node_root,
+        Counters::register(registry, "selinux")?,
+    );
+    let offers = vec![offered, apparmor, selinux];
+    let listener = admin::listen(config.metrics_address).await?;
+    let pages = vec![process, families];
+    match config.metrics_access {
+        MetricsAccess::Insecure => {
+            let router = spo_process::metrics::router(pages, None)?;
+            tasks.spawn("metrics", admin::serve(listener, router, tasks.shutdown()));
+        }
+        MetricsAccess::Secure { cert_dir } => {
+            serve_metrics(&mut tasks, listener, pages, client, cert_dir)?;
+        }
+    }
     let shutdown = tasks.shutdown();
-    tasks.spawn("node", node::run(context, vec![offered], ready, shutdown));
+    tasks.spawn("node", node::run(context, offers, ready, shutdown));
     Ok(tasks.run().await)
 }
 

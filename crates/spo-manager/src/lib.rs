@@ -5,17 +5,18 @@
 //! in memory, small; of pods only those which use a profile. Nothing is listed but at the start, and
 //! the pods of a namespace when its first ProfileBinding comes.
 //!
-//! Tasks: `health`, `conversion`, `metrics`, `certificate` (what both are served with) and `lead`, which
-//! runs [`trust`], [`seccomp`], [`binding`], [`spod`] and [`leftover`].
+//! Tasks: `health`, `conversion`, `metrics`, `certificate` (what both are served with) and `lead`,
+//! which runs [`trust`], [`profile`], [`binding`], [`spod`] and [`leftover`].
 
 mod binding;
 mod conversion;
 mod crds;
+mod kind;
 mod leftover;
 mod namespaces;
 mod object;
 mod platform;
-mod seccomp;
+mod profile;
 mod spod;
 mod trust;
 pub mod uninstall;
@@ -158,7 +159,7 @@ async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
     let namespaces = Namespaces::parse(restriction, &config.namespace);
     info!("{namespaces}");
     let bound = namespaces.clone();
-    let seccomp = seccomp::Context {
+    let profiles = profile::Context {
         client: client.clone(),
         namespace: config.namespace.clone(),
         namespaces,
@@ -177,7 +178,7 @@ async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
         async {
             if config.jobs.node_status {
                 tokio::join!(
-                    seccomp::run(seccomp, shutdown.clone()),
+                    profile::run(profiles, shutdown.clone()),
                     binding::run(client.clone(), bound, shutdown.clone()),
                 );
             }

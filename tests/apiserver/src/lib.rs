@@ -25,6 +25,7 @@ pub mod cluster;
 pub mod env;
 pub mod files;
 pub mod metrics;
+pub mod played;
 pub mod process;
 pub mod profile;
 pub mod proxy;

@@ -30,9 +30,6 @@ use crate::{audit, env, files, metrics, profile, service};
 /// One rig at a time.
 static ONE: Mutex<()> = Mutex::const_new(());
 
-/// How many lines of each log a failed test shows.
-const LOG_LINES: usize = 40;
-
 /// What a test works with.
 pub struct Rig {
     /// The administrator.
@@ -302,6 +299,8 @@ impl Rig {
 
     /// Waits until nobody writes: a manager that has just started makes a SPOD and certificates.
     pub async fn quiet(&self) {
+        self.spod("says how it is", false, |spod| spod.status.is_some())
+            .await;
         audit::mark().settled(Duration::from_secs(1)).await;
     }
 
@@ -709,14 +708,7 @@ impl Drop for Rig {
             .values_mut()
             .filter_map(|node| node.daemon.as_ref());
         for process in self.managers.values().chain(daemons) {
-            let log = process.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
-            eprintln!(
-                "---- the end of the log of process {}\n{}",
-                process.pid(),
-                tail.join("\n")
-            );
+            process.show_log();
         }
     }
 }

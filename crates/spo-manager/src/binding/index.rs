@@ -185,7 +185,7 @@ fn value(rule: &Rule) -> Option<String> {
         ProfileKind::SeccompProfile => {
             layout::localhost_profile(&layout::seccomp_file(&name).ok()?)
         }
-        ProfileKind::SelinuxProfile => format!("{name}.process"),
+        ProfileKind::SelinuxProfile => layout::selinux_usage(&name),
         ProfileKind::AppArmorProfile => name.to_string(),
     })
 }

@@ -21,6 +21,7 @@ mod crash;
 mod deletion;
 mod examples;
 mod install;
+mod kinds;
 mod leader;
 mod many;
 mod metrics;
