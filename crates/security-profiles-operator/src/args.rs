@@ -7,6 +7,7 @@ mod enabler;
 mod selinuxd;
 mod uninstall;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -444,9 +445,19 @@ impl Manager {
                 enabled_by_env: self.switched_on.by_env(),
                 provider: self.certificate_provider.chosen(),
                 webhook: self.webhook,
+                related_images: related_images(),
             },
         }
     }
+}
+
+/// Images of others, which packagers name in variables: a mapping says which of them is for whom.
+fn related_images() -> BTreeMap<String, String> {
+    let named = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    named
+        .filter(|(name, _)| name.starts_with(spo_manager::RELATED_IMAGE))
+        .collect()
 }
 
 /// Prints what `version` prints.
