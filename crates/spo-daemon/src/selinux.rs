@@ -1,5 +1,8 @@
 //! SelinuxProfiles and RawSelinuxProfiles on this node: what the watches show becomes modules in the
 //! directory of selinuxd, then questions to selinuxd, then reports.
+//!
+//! Needs write access to `/etc/selinux.d` and the permission to connect to the socket of selinuxd, as
+//! any user. A node without SELinux takes back what it has reported, says why, and does nothing else.
 
 mod ask;
 mod fetch;
@@ -13,19 +16,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use kube::Api;
 use kube::runtime::watcher;
-use kube::{Api, Client};
 use spo_api::node_status::Mechanism;
 use spo_api::selinux_profile::held::{HeldRawSelinuxProfile, HeldSelinuxProfile};
 use spo_api::spod::held::HeldSpod;
 use spo_host::probe::{self, Wanted};
 use spo_kube::queue::Outcome;
 use spo_kube::watch::watch;
-use spo_process::tasks::{Shutdown, Tasks};
+use spo_process::tasks::Tasks;
 use spo_profile::selinux::name::BlockName;
+use spo_selinuxd::client::Client;
 use spo_selinuxd::status::PolicyStatus;
 use tokio::sync::mpsc;
-use tokio::sync::watch::{self as channel, Receiver, Sender};
+use tokio::sync::watch::{self as channel, Sender};
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -49,56 +53,33 @@ const CONCURRENCY: usize = 512;
 /// then speaks of the old one.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// Where selinuxd is on the node.
-#[derive(Debug, Clone)]
-pub struct Selinuxd {
-    /// The directory from which it installs modules, as the node sees it.
-    pub drop_dir: String,
-    /// Its socket, as this process sees it.
-    pub socket: PathBuf,
+/// What the daemon is told about SELinux.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing is to be installed.
+    Off,
+    /// SelinuxProfiles are to be installed, and RawSelinuxProfiles unless the configuration says no.
+    On {
+        /// The directory from which selinuxd installs modules, as the node sees it.
+        drop_dir: String,
+        /// The socket of selinuxd, as this process sees it.
+        socket: PathBuf,
+    },
 }
 
-/// Starts the tasks, and says what this node offers once they have caught up. Without a selinuxd there
-/// are no tasks.
+/// Starts the tasks, and says what this node offers once they have caught up.
 pub(crate) fn start(
     tasks: &mut Tasks,
     context: Context,
-    selinuxd: Option<Selinuxd>,
+    told: Told,
     node_root: PathBuf,
     counters: Counters,
-) -> Receiver<Option<Mechanism>> {
-    let wanted = if selinuxd.is_some() {
-        Wanted::Yes
-    } else {
-        Wanted::No
+) -> channel::Receiver<Option<Mechanism>> {
+    let wanted = match told {
+        Told::Off => Wanted::No,
+        Told::On { .. } => Wanted::Yes,
     };
     let mechanism = probe::selinux(&node_root.join("proc"), wanted, None);
-    let Some(Selinuxd { drop_dir, socket }) = selinuxd else {
-        return channel::channel(Some(mechanism)).1;
-    };
-    let dir = drop_dir.trim_start_matches('/').to_owned();
-    let (files, writer) = Files::new(node_root, dir, MODULE_MODE);
-    tasks.spawn("modules", writer);
-    let (offers, offered) = channel::channel(None);
-    let selinuxd = spo_selinuxd::client::Client::new(socket);
-    let node = OnNode { files, counters };
-    let shutdown = tasks.shutdown();
-    tasks.spawn(
-        "selinux",
-        run(context, node, selinuxd, mechanism, offers, shutdown),
-    );
-    offered
-}
-
-/// Runs until shutdown. `mechanism` is what was found out about SELinux on this node.
-async fn run(
-    context: Context,
-    node: OnNode,
-    selinuxd: spo_selinuxd::client::Client,
-    mechanism: Mechanism,
-    offers: Sender<Option<Mechanism>>,
-    shutdown: Shutdown,
-) {
     let (wants, wanted) = channel::channel(Wants::new());
     let (looks, looked) = mpsc::unbounded_channel();
     let looked = futures::stream::unfold(looked, |mut looked| async move {
@@ -106,14 +87,23 @@ async fn run(
         Some((Event::Look(name), looked))
     });
     let mut events = vec![watches(&context).boxed(), looked.boxed()];
-    if mechanism.available {
-        let files = node.files.changes(shutdown.clone()).map(Event::File);
-        events.push(files.boxed());
-        events.push(ask::rounds(selinuxd, wanted).map(Event::Round).boxed());
+    let mut node = None;
+    if let (true, Told::On { drop_dir, socket }) = (mechanism.available, told) {
+        let dir = drop_dir.trim_start_matches('/').to_owned();
+        let (files, writer) = Files::new(node_root, dir, MODULE_MODE);
+        tasks.spawn("modules", writer);
+        let changes = files.changes(tasks.shutdown()).map(Event::File);
+        events.push(changes.boxed());
+        let rounds = ask::rounds(Client::new(socket), wanted).map(Event::Round);
+        events.push(rounds.boxed());
+        node = Some(files);
     }
     let selinux = Selinux {
         context,
-        node,
+        node: OnNode {
+            files: node,
+            counters,
+        },
         mechanism,
         index: Index::default(),
         last_known: BTreeMap::new(),
@@ -122,15 +112,22 @@ async fn run(
         wants,
         looks,
     };
+    let (offers, offered) = channel::channel(None);
     let events = futures::stream::select_all(events);
-    installer::run(selinux, events, CONCURRENCY, offers, shutdown).await;
+    let shutdown = tasks.shutdown();
+    tasks.spawn(
+        "selinux",
+        installer::run(selinux, events, CONCURRENCY, offers, shutdown),
+    );
+    offered
 }
 
 /// The directory of selinuxd, and where changes of it are counted.
 #[derive(Clone)]
 pub(crate) struct OnNode {
-    pub(crate) files: Files,
-    pub(crate) counters: Counters,
+    /// `None` on a node that does not offer SELinux.
+    files: Option<Files>,
+    counters: Counters,
 }
 
 enum Event {
@@ -147,7 +144,7 @@ enum Event {
 }
 
 fn watches(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
-    let client = || -> Client { context.client.clone() };
+    let client = || -> kube::Client { context.client.clone() };
     let own = node_status::selector(&context.node);
     let profiles = watch(Api::all(client()), "").map(Event::Profile);
     let raws = watch(Api::all(client()), "").map(Event::Raw);
@@ -250,7 +247,6 @@ impl Installer for Selinux {
             profile,
             answer.unwrap_or_default(),
             self.last_known.get(&profile.name).copied(),
-            self.mechanism.available,
         );
         install(snapshot, self.context.clone(), self.node.clone())
     }
@@ -268,7 +264,7 @@ impl Installer for Selinux {
 
     fn orphans(&mut self) -> impl Future<Output = Option<Vec<Subject>>> + Send + 'static + use<> {
         let claimed = self.index.claimed_files();
-        let files = self.mechanism.available.then(|| self.node.files.clone());
+        let files = self.node.files.clone();
         async move {
             match files {
                 Some(files) => orphan::find(&files, &claimed).await,
@@ -355,7 +351,7 @@ fn answer(status: Option<PolicyStatus>) -> Answer {
 
 /// `fetch → plan → execute`, for one profile.
 async fn install(snapshot: fetch::Snapshot, context: Context, node: OnNode) -> Attempt<Learned> {
-    let (inputs, about) = fetch::fetch(snapshot, &node.files).await;
+    let (inputs, about) = fetch::fetch(snapshot, node.files.as_ref()).await;
     let plan = plan::plan(&inputs);
     let steps = &plan.steps;
     let after_failure = |reason, message| plan::after_failure(&inputs, reason, message);
@@ -413,6 +409,9 @@ pub(crate) enum Error {
     /// The file could not be removed.
     #[error("removing policy file")]
     Remove(#[source] files::Error),
+    /// A plan that no node without SELinux should have.
+    #[error("this node does not offer SELinux")]
+    NotOffered,
 }
 
 impl Act for OnNode {
@@ -421,18 +420,21 @@ impl Act for OnNode {
     const CANNOT_REPORT: &'static str = plan::CANNOT_UPDATE_STATUS;
 
     async fn act(&self, _: &About, effect: &Effect) -> Result<(), Error> {
+        let Some(files) = &self.files else {
+            return Err(Error::NotOffered);
+        };
         match effect {
             Effect::Write { file, text } => {
-                let written = self.files.write(file, text.clone().into_bytes()).await;
+                let written = files.write(file, text.clone().into_bytes()).await;
                 written.map_err(Error::Write)
             }
-            Effect::Remove { file } => self.files.remove(file).await.map_err(Error::Remove),
+            Effect::Remove { file } => files.remove(file).await.map_err(Error::Remove),
         }
     }
 
     fn reason(error: &Error) -> &'static str {
         match error {
-            Error::Write(_) => plan::CANNOT_WRITE,
+            Error::Write(_) | Error::NotOffered => plan::CANNOT_WRITE,
             Error::Remove(_) => plan::CANNOT_REMOVE,
         }
     }

@@ -31,5 +31,6 @@ pub mod profile;
 pub mod proxy;
 pub mod rig;
 pub mod role;
+pub mod selinuxd;
 pub mod service;
 pub mod wait;

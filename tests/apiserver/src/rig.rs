@@ -57,6 +57,8 @@ pub struct Node {
     pub root: PathBuf,
     /// The kubeconfig of its daemon.
     pub kubeconfig: PathBuf,
+    /// What its daemon is told besides what every daemon is told.
+    pub arguments: Vec<String>,
     /// Where the daemon serves metrics: of 127.0.0.1, and of [`service::host`] in secure mode.
     pub metrics_port: u16,
     /// Where the daemon finds the certificate of its metrics.
@@ -320,6 +322,7 @@ impl Rig {
             name: name.to_owned(),
             root,
             kubeconfig,
+            arguments: Vec::new(),
             metrics_port: service::free_port(),
             certificates,
             health_port: free_port(),
@@ -369,6 +372,7 @@ impl Rig {
                 "--health-address",
                 &format!("127.0.0.1:{}", node.health_port),
             ])
+            .args(&node.arguments)
             .args(more);
         node.daemon = Some(Process::start(name, &mut command, &node.log));
     }

@@ -37,7 +37,6 @@ pub(super) struct Snapshot {
     reported: Reported,
     answer: Answer,
     last_known: Option<Digest>,
-    available: bool,
 }
 
 /// Copies what is known about a profile.
@@ -47,7 +46,6 @@ pub(super) fn snapshot(
     subject: &Subject,
     answer: Answer,
     last_known: Option<Digest>,
-    available: bool,
 ) -> Snapshot {
     let row = index.row(subject).cloned();
     let uid = row.as_ref().map(|row| row.uid.as_str());
@@ -64,7 +62,6 @@ pub(super) fn snapshot(
         reported: index.reports.about(subject, uid, node),
         answer,
         last_known,
-        available,
         node: node.to_owned(),
         subject: subject.clone(),
         row,
@@ -87,12 +84,12 @@ fn parents(index: &Index, row: Option<&Row>) -> BTreeMap<String, Option<String>>
     parents
 }
 
-/// Completes the inputs.
-pub(super) async fn fetch(snapshot: Snapshot, files: &Files) -> (Inputs, About) {
+/// Completes the inputs. Without `files` the node does not offer SELinux.
+pub(super) async fn fetch(snapshot: Snapshot, files: Option<&Files>) -> (Inputs, About) {
     let name = BlockName::parse(&snapshot.subject.name);
-    let on_disk = match &name {
-        Ok(name) if snapshot.available => on_disk(files, name, &snapshot.rules).await,
-        Ok(_) | Err(_) => OnDisk::Absent,
+    let on_disk = match (&name, files) {
+        (Ok(name), Some(files)) => on_disk(files, name, &snapshot.rules).await,
+        _ => OnDisk::Absent,
     };
     let profile = snapshot
         .row
@@ -107,7 +104,6 @@ pub(super) async fn fetch(snapshot: Snapshot, files: &Files) -> (Inputs, About) 
         reported,
         answer,
         last_known,
-        available,
         ..
     } = snapshot;
     let about = About {
@@ -132,7 +128,7 @@ pub(super) async fn fetch(snapshot: Snapshot, files: &Files) -> (Inputs, About) 
         last_known,
         reported,
         answer,
-        available,
+        available: files.is_some(),
     };
     (inputs, about)
 }

@@ -60,18 +60,33 @@ async fn every_example_is_loaded() {
     let mut manifests = examples("apparmor", ".yaml");
     let ours = examples("", ".yaml").into_iter();
     manifests.extend(ours.filter(|(_, text)| text.contains("\nkind: AppArmorProfile\n")));
+    let mut all = Vec::new();
     for (file, manifest) in manifests {
-        // One after another: some have the same name.
-        let applied = rig.apply(&manifest).await;
-        rig.installed(&applied).await;
+        // Some have the same name. The name of a policy is in its text, too.
+        let stem = file.trim_end_matches(".yaml");
+        let manifest = if manifest.contains("  policy: |") {
+            manifest
+        } else {
+            manifest.replacen("\n  name: ", &format!("\n  name: {stem}-"), 1)
+        };
         let expected = if manifest.contains("mode: Complain") {
             "complain"
         } else {
             "enforce"
         };
+        all.push((rig.apply(&manifest).await, expected));
+    }
+    for (applied, expected) in &all {
+        rig.installed(applied).await;
         let mode = apparmor::mode(&applied.name);
-        assert_eq!(mode.as_deref(), Some(expected), "{file}");
-        rig.delete(&applied).await;
+        assert_eq!(mode.as_deref(), Some(*expected), "{applied:?}");
+    }
+    for (applied, _) in &all {
+        rig.request_deletion(applied).await;
+    }
+    for (applied, _) in &all {
+        rig.gone(applied).await;
+        assert_eq!(apparmor::mode(&applied.name), None, "{applied:?}");
     }
 }
 
