@@ -91,8 +91,10 @@ fn a_union_denies_what_both_deny() {
 #[test]
 fn what_contradicts_itself_is_refused() {
     let fine = files(&["/a"], &[], &[]);
-    let mut policy = AppArmorProfileSpec::default();
-    policy.policy = Some("profile x { }".to_owned());
+    let policy = AppArmorProfileSpec {
+        policy: Some("profile x { }".to_owned()),
+        ..AppArmorProfileSpec::default()
+    };
     for wrong in [
         files(&[""], &[], &[]),
         files(&["/a"], &["/a"], &[]),
