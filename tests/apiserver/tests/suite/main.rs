@@ -32,6 +32,7 @@ mod provider;
 mod rbac;
 mod restart;
 mod restrictions;
+mod selinuxd;
 mod spod;
 mod state;
 mod takeover;
