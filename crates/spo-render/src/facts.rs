@@ -131,12 +131,12 @@ impl Offers {
         apparmor: true,
         exec_webhooks: true,
     };
-    /// What there is in this version: SeccompProfiles, and nothing optional.
+    /// What there is in this version: SeccompProfiles, SELinux, and nothing else that is optional.
     pub const THIS_VERSION: Self = Self {
         log_enricher: false,
         json_enricher: false,
         bpf_recorder: false,
-        selinux: false,
+        selinux: true,
         apparmor: false,
         exec_webhooks: false,
     };

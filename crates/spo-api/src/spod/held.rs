@@ -21,7 +21,8 @@ pub struct HeldSpod {
     /// The metadata.
     pub metadata: ObjectMeta,
     #[serde(default)]
-    spec: HeldSpodSpec,
+    // Large, and most events that carry one are about something else.
+    spec: Box<HeldSpodSpec>,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
@@ -62,7 +63,7 @@ impl HeldSpod {
     }
 
     fn effective(&self) -> SecurityProfilesOperatorDaemonSpec {
-        let held = self.spec.clone();
+        let held = HeldSpodSpec::clone(&self.spec);
         let flat = Flat {
             enable_selinux: held.enable_selinux,
             selinux_type_tag: held.selinux_type_tag,

@@ -36,6 +36,7 @@ mod rbac;
 mod restart;
 mod restrictions;
 mod selinux;
+mod selinuxd;
 mod spod;
 mod state;
 mod takeover;
