@@ -34,7 +34,7 @@ fn run(type_: &str, script: &str) -> Ended {
     Container::script(script)
         .selinux(type_)
         .file("log", "var_log_t")
-        .file("secret", "shadow_t")
+        .file("secret", "var_spool_t")
         .run()
 }
 
@@ -106,7 +106,7 @@ spec:
   - kind: SelinuxProfile
     name: errorlogger
   allow:
-    shadow_t:
+    var_spool_t:
       file: [open, read, getattr]
 ",
         )
