@@ -131,13 +131,13 @@ impl Offers {
         apparmor: true,
         exec_webhooks: true,
     };
-    /// What there is in this version: SeccompProfiles, and nothing optional.
+    /// What there is in this version: SeccompProfiles and AppArmorProfiles.
     pub const THIS_VERSION: Self = Self {
         log_enricher: false,
         json_enricher: false,
         bpf_recorder: false,
         selinux: false,
-        apparmor: false,
+        apparmor: true,
         exec_webhooks: false,
     };
 }
