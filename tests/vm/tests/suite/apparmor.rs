@@ -1,7 +1,9 @@
 //! AppArmor in the kernel.
 
 mod compiled;
+mod many;
 mod profile;
+mod start;
 mod trouble;
 
 use spo_test_vm::container::Container;
