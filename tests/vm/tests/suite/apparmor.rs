@@ -1,10 +1,10 @@
 //! AppArmor in the kernel.
 
 mod compiled;
+mod installed;
+mod interrupted;
 mod many;
-mod profile;
-mod start;
-mod trouble;
+mod reach;
 
 use spo_test_vm::container::Container;
 use spo_test_vm::{apparmor, audit};
