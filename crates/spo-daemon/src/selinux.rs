@@ -13,6 +13,7 @@ mod plan;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
@@ -28,7 +29,7 @@ use spo_process::tasks::Tasks;
 use spo_profile::selinux::name::BlockName;
 use spo_selinuxd::client::Client;
 use spo_selinuxd::status::PolicyStatus;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::sync::watch::{self as channel, Sender};
 use tokio::time::Instant;
 
@@ -53,42 +54,40 @@ const CONCURRENCY: usize = 512;
 /// then speaks of the old one.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// What the daemon is told about SELinux.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    /// Nothing is to be installed.
-    Off,
-    /// SelinuxProfiles are to be installed, and RawSelinuxProfiles unless the configuration says no.
-    On {
-        /// The directory from which selinuxd installs modules, as the node sees it.
-        drop_dir: String,
-        /// The socket of selinuxd, as this process sees it.
-        socket: PathBuf,
-    },
+/// Where selinuxd is on the node.
+#[derive(Debug, Clone)]
+pub struct Selinuxd {
+    /// The directory from which it installs modules, as the node sees it.
+    pub drop_dir: String,
+    /// Its socket, as this process sees it.
+    pub socket: PathBuf,
 }
 
-/// Starts the tasks, and says what this node offers once they have caught up.
+/// Starts the tasks, and says what this node offers once they have caught up. Without a selinuxd
+/// nothing is installed; what was reported when there was one is taken back, so that no deletion
+/// waits for this node.
 pub(crate) fn start(
     tasks: &mut Tasks,
     context: Context,
-    told: Told,
+    selinuxd: Option<Selinuxd>,
     node_root: PathBuf,
     counters: Counters,
 ) -> channel::Receiver<Option<Mechanism>> {
-    let wanted = match told {
-        Told::Off => Wanted::No,
-        Told::On { .. } => Wanted::Yes,
+    let wanted = if selinuxd.is_some() {
+        Wanted::Yes
+    } else {
+        Wanted::No
     };
     let mechanism = probe::selinux(&node_root.join("proc"), wanted, None);
     let (wants, wanted) = channel::channel(Wants::new());
-    let (looks, looked) = mpsc::unbounded_channel();
-    let looked = futures::stream::unfold(looked, |mut looked| async move {
-        let name = looked.recv().await?;
-        Some((Event::Look(name), looked))
+    let look = Arc::new(Notify::new());
+    let looks = futures::stream::unfold(Arc::clone(&look), |look| async move {
+        look.notified().await;
+        Some((Event::Look, look))
     });
-    let mut events = vec![watches(&context).boxed(), looked.boxed()];
+    let mut events = vec![watches(&context).boxed(), looks.boxed()];
     let mut node = None;
-    if let (true, Told::On { drop_dir, socket }) = (mechanism.available, told) {
+    if let (true, Some(Selinuxd { drop_dir, socket })) = (mechanism.available, selinuxd) {
         let dir = drop_dir.trim_start_matches('/').to_owned();
         let (files, writer) = Files::new(node_root, dir, MODULE_MODE);
         tasks.spawn("modules", writer);
@@ -110,7 +109,8 @@ pub(crate) fn start(
         answers: BTreeMap::new(),
         changes: 0,
         wants,
-        looks,
+        spoken: BTreeSet::new(),
+        look,
     };
     let (offers, offered) = channel::channel(None);
     let events = futures::stream::select_all(events);
@@ -139,8 +139,8 @@ enum Event {
     File(Option<String>),
     /// What selinuxd says.
     Round(Round),
-    /// This node has said something new about the profile of this name.
-    Look(String),
+    /// This node has said something new about profiles.
+    Look,
 }
 
 fn watches(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
@@ -171,7 +171,10 @@ struct Selinux {
     /// How many changes of modules there were.
     changes: u64,
     wants: Sender<Wants>,
-    looks: mpsc::UnboundedSender<String>,
+    /// Names of profiles about which this node has just said something. Its own watch does not show
+    /// that as news.
+    spoken: BTreeSet<String>,
+    look: Arc<Notify>,
 }
 
 /// What an attempt has shown about the module of a profile.
@@ -208,10 +211,14 @@ impl Installer for Selinux {
             },
             Event::File(None) => Touched::all(),
             Event::Round(round) => self.heard(round),
-            Event::Look(name) => Touched {
-                profiles: self.index.children(&name).cloned().collect(),
-                all: false,
-            },
+            Event::Look => {
+                let spoken = std::mem::take(&mut self.spoken);
+                let children = spoken.iter().flat_map(|name| self.index.children(name));
+                Touched {
+                    profiles: children.cloned().collect(),
+                    all: false,
+                }
+            }
         };
         if self.synced() {
             let count = i64::try_from(self.count()).unwrap_or(i64::MAX);
@@ -253,8 +260,8 @@ impl Installer for Selinux {
 
     fn learn(&mut self, profile: &Subject, learned: Learned, changes: Changes) {
         if changes.reported.is_some() {
-            // The end of the channel is held by this very controller's events.
-            let _ended = self.looks.send(profile.name.clone());
+            self.spoken.insert(profile.name.clone());
+            self.look.notify_one();
         }
         self.index.reports.learn(profile, changes);
         if learned.owned {

@@ -3,6 +3,7 @@
 //! Absence is an answer, not an error.
 
 mod apparmor;
+pub mod host;
 mod selinux;
 
 use std::path::Path;

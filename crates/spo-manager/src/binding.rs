@@ -107,6 +107,10 @@ impl Reconcile for Controller {
     type Event = Event;
     type Done = Outcome;
 
+    fn name(&self) -> String {
+        "binding".to_owned()
+    }
+
     fn observe(&mut self, event: Event) -> Vec<(Key, Duration)> {
         let (touched, gather) = match event {
             Event::Binding(event) => {

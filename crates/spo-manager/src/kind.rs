@@ -6,6 +6,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use spo_api::GROUP;
 use spo_api::name::ProfileName;
 use spo_profile::layout;
+use spo_profile::selinux::name::BlockName;
 
 /// A kind of profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,7 +144,9 @@ impl Kind {
         let name = ProfileName::parse(name).ok()?;
         Some(match self {
             Kind::Seccomp => Use::SeccompFile(layout::seccomp_file(&name).ok()?),
-            Kind::Selinux | Kind::RawSelinux => Use::SelinuxType(layout::selinux_usage(&name)),
+            Kind::Selinux | Kind::RawSelinux => {
+                Use::SelinuxType(BlockName::parse(name.as_str()).ok()?)
+            }
             Kind::AppArmor => Use::AppArmor(name.to_string()),
         })
     }
@@ -187,8 +190,8 @@ impl fmt::Display for ProfileId {
 pub(crate) enum Use {
     /// A file in the operator directory.
     SeccompFile(String),
-    /// The type of a process.
-    SelinuxType(String),
+    /// The type of the processes of a block.
+    SelinuxType(BlockName),
     /// A profile in the kernel.
     AppArmor(String),
 }
@@ -217,10 +220,11 @@ mod tests {
 
     #[test]
     fn pods_use_a_profile_by_a_name_that_follows_from_its_own() {
+        let web = Use::SelinuxType(BlockName::parse("web").unwrap());
         for (kind, expected) in [
             (Kind::Seccomp, Use::SeccompFile("web.json".to_owned())),
-            (Kind::Selinux, Use::SelinuxType("web.process".to_owned())),
-            (Kind::RawSelinux, Use::SelinuxType("web.process".to_owned())),
+            (Kind::Selinux, web.clone()),
+            (Kind::RawSelinux, web),
             (Kind::AppArmor, Use::AppArmor("web".to_owned())),
         ] {
             assert_eq!(kind.used_by("web"), Some(expected));
@@ -228,5 +232,7 @@ mod tests {
         }
         // The file would be the operator's own.
         assert_eq!(Kind::Seccomp.used_by("kubelet-config"), None);
+        // CIL has no such name.
+        assert_eq!(Kind::Selinux.used_by("a.b"), None);
     }
 }

@@ -151,6 +151,10 @@ impl Reconcile for Controller {
     type Event = Event;
     type Done = Outcome;
 
+    fn name(&self) -> String {
+        "leftover".to_owned()
+    }
+
     fn observe(&mut self, Event { kind, event }: Event) -> Vec<(Key, Duration)> {
         let row = |held: Held| {
             let concerns_us = release(&held.key, &held.row).is_some();

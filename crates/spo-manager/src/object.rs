@@ -14,6 +14,7 @@ use spo_api::node_status::{
     SecurityProfileNodeStatusStatus,
 };
 use spo_profile::layout;
+use spo_profile::selinux::name::BlockName;
 
 use crate::kind::Use;
 
@@ -68,9 +69,7 @@ impl SecurityContext {
         let all = [
             seccomp.and_then(seccomp_file),
             apparmor.map(|name| Use::AppArmor(name.to_owned())),
-            selinux
-                .filter(|type_| type_.ends_with(layout::SELINUX_TYPE))
-                .map(|type_| Use::SelinuxType(type_.to_owned())),
+            selinux.and_then(BlockName::of_usage).map(Use::SelinuxType),
         ];
         all.into_iter().flatten()
     }
@@ -282,8 +281,8 @@ spec:
   ephemeralContainers:
   - securityContext: {appArmorProfile: {type: Localhost, localhostProfile: c}}
 ";
-        let types = ["a.process", "b.process", "pod.process"];
-        let types = types.map(|name| Use::SelinuxType(name.to_owned()));
+        let types = ["a", "b", "pod"];
+        let types = types.map(|name| Use::SelinuxType(BlockName::parse(name).unwrap()));
         let names = ["a", "c", "old", "pod"].map(|name| Use::AppArmor(name.to_owned()));
         let expected: Vec<Use> = types.into_iter().chain(names).collect();
         assert_eq!(pod(text).uses(), expected);

@@ -170,6 +170,10 @@ impl Reconcile for Controller {
     type Event = Event;
     type Done = Done;
 
+    fn name(&self) -> String {
+        "seccomp".to_owned()
+    }
+
     fn observe(&mut self, event: Event) -> Vec<(Key, Duration)> {
         let gather = match &event {
             Event::Profile(..) | Event::Report(_) | Event::Spod(_) => Duration::ZERO,

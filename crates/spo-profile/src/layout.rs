@@ -71,15 +71,6 @@ pub fn localhost_profile(file: &str) -> String {
     format!("{OPERATOR_DIR}/{file}")
 }
 
-/// How the type of a process ends that runs under a policy of ours: the type `process` of its block.
-pub const SELINUX_TYPE: &str = ".process";
-
-/// What a pod writes in `securityContext.seLinuxOptions.type` to use a SelinuxProfile or a
-/// RawSelinuxProfile (contract 01, 7.1).
-pub fn selinux_usage(name: &ProfileName) -> String {
-    format!("{name}{SELINUX_TYPE}")
-}
-
 /// The other object name which has the same file, if there is one: `a` and `a.json`.
 ///
 /// Two such objects would overwrite each other's file, so whoever installs one looks for the other.
@@ -160,7 +151,6 @@ mod tests {
             assert_eq!(seccomp_file(&name(object)).as_deref(), Ok(file), "{object}");
         }
         assert_eq!(localhost_profile("web.json"), "operator/web.json");
-        assert_eq!(selinux_usage(&name("web")), "web.process");
     }
 
     #[test]

@@ -62,9 +62,12 @@ fn is_golden(folder: &str, manifest: &Path) -> bool {
 #[test]
 fn apparmor_files_are_rendered_byte_for_byte() {
     let cases = manifests(&root().join("tests/golden/apparmor"), "");
+    let examples = manifests(&root().join("../../examples"), "apparmorprofile");
+    let cases = cases.iter().map(|path| ("apparmor", path));
+    let cases = cases.chain(examples.iter().map(|path| ("examples", path)));
     let stale: Vec<&PathBuf> = cases
-        .iter()
-        .filter(|path| !is_golden("apparmor", path))
+        .filter(|(folder, path)| !is_golden(folder, path))
+        .map(|(_, path)| path)
         .collect();
     assert_eq!(
         stale,

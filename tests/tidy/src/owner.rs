@@ -34,11 +34,17 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("oci-client", &["spo-artifact"]),
     (
         "prometheus",
-        &["spo-process", "spo-manager", "spo-daemon", "spo-webhook"],
+        &[
+            "spo-process",
+            "spo-kube",
+            "spo-manager",
+            "spo-daemon",
+            "spo-webhook",
+        ],
     ),
     ("prost", &["spo-proto"]),
-    // Certificates: made by spo-certificate, and for tests by those that read and show them.
-    ("rcgen", &["spo-certificate", "spo-process", "spo-webhook"]),
+    // Certificates: made by spo-certificate, and by a server that must not wait for one.
+    ("rcgen", &["spo-certificate", "spo-process"]),
     ("rustls", &["spo-process"]),
     ("schemars", &["spo-api"]),
     ("sigstore", &["spo-artifact"]),

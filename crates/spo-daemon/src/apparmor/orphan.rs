@@ -14,8 +14,8 @@ use crate::files::Found;
 /// operator's header. They are to be reconciled like any other profile that is gone. `None` if the
 /// directory can not be read.
 ///
-/// A file whose name is not that of an object was written by somebody else with the operator's
-/// tools, and stays.
+/// A file whose name is not that of an object, or which defines a profile of another name, was
+/// written by somebody else with the operator's tools, and stays.
 pub(super) async fn find(node: &OnNode, claimed: &BTreeSet<String>) -> Option<Vec<String>> {
     let names = match node.files.list().await {
         Ok(names) => names,
@@ -32,7 +32,8 @@ pub(super) async fn find(node: &OnNode, claimed: &BTreeSet<String>) -> Option<Ve
         }
         match node.files.read(&file).await {
             Ok(Found::File(bytes)) => {
-                if std::str::from_utf8(&bytes).is_ok_and(apparmor::is_ours) {
+                let text = String::from_utf8_lossy(&bytes);
+                if apparmor::is_ours(&text) && defines(&text, &file) {
                     profiles.insert(file);
                 }
             }
@@ -43,4 +44,38 @@ pub(super) async fn find(node: &OnNode, claimed: &BTreeSet<String>) -> Option<Ve
         }
     }
     Some(profiles.into_iter().collect())
+}
+
+/// Whether a text begins a profile of this name, as we write it or as its author did.
+fn defines(text: &str, name: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        let named = |word: &str| word.trim_end_matches('{').trim_matches('"') == name;
+        words.next() == Some("profile") && words.next().is_some_and(named)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spo_api::apparmor_profile::AppArmorProfileSpec;
+
+    #[test]
+    fn a_file_is_of_an_object_if_it_defines_a_profile_of_its_own_name() {
+        let text = apparmor::render("web", &AppArmorProfileSpec::default()).unwrap();
+        assert!(defines(&text, "web"));
+        assert!(!defines(&text, "we"));
+        for ours in ["profile web{", "  profile \"web\" flags=(complain) {"] {
+            assert!(defines(ours, "web"), "{ours}");
+        }
+        for other in [
+            "profile /usr/bin/web {",
+            "profile",
+            "# profile web {",
+            "web {",
+        ] {
+            assert!(!defines(other, "usr.bin.web"), "{other}");
+            assert!(!defines(other, "web"), "{other}");
+        }
+    }
 }

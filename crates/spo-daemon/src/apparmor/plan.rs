@@ -120,7 +120,6 @@ pub(super) enum Compiled {
 pub(super) const CANNOT_LOAD: &str = "CannotLoadAppArmorProfile";
 pub(super) const CANNOT_UNLOAD: &str = "CannotUnloadAppArmorProfile";
 pub(super) const CANNOT_UPDATE_STATUS: &str = "CannotUpdateNodeStatus";
-const INVALID: &str = "InvalidAppArmorProfile";
 const RESTORED: &str = "RestoredAppArmorProfile";
 
 /// The text that has to be compiled before there can be a plan. `None`: the plan needs none.
@@ -169,10 +168,15 @@ fn released(inputs: &Inputs) -> Vec<Step> {
 }
 
 fn install(inputs: &Inputs, profile: &Profile, compiled: Option<&Compiled>) -> Vec<Step> {
-    let error = |reason, message| inputs.reported.fail(profile.generation, reason, message);
+    let cannot_load = |why: &str| {
+        let message = format!("cannot load profile into node: {why}");
+        inputs
+            .reported
+            .fail(profile.generation, CANNOT_LOAD, message)
+    };
     let file = match &inputs.file {
         Ok(file) => file,
-        Err(message) => return error(INVALID, message.clone()),
+        Err(why) => return cannot_load(why),
     };
     if profile.disabled {
         return set_aside(inputs, profile, ProfileState::Disabled);
@@ -182,18 +186,14 @@ fn install(inputs: &Inputs, profile: &Profile, compiled: Option<&Compiled>) -> V
     }
     let wanted = match &profile.wanted {
         Ok(wanted) => wanted,
-        Err(message) => return error(INVALID, message.clone()),
+        Err(why) => return cannot_load(why),
     };
     if let Err(why) = &inputs.kernel {
-        return error(CANNOT_LOAD, format!("cannot see what is loaded: {why}"));
+        return cannot_load(&format!("cannot see what is loaded: {why}"));
     }
     if let Some(why) = theirs(inputs) {
-        return error(CANNOT_LOAD, why);
+        return cannot_load(&why);
     }
-    let cannot_load = |why: &str| {
-        let message = format!("cannot load profile into node: {why}");
-        error(CANNOT_LOAD, message)
-    };
     let binary = match compiled {
         Some(Compiled::Binary(binary)) => Some(binary),
         Some(Compiled::Refused(why) | Compiled::Failed(why)) => return cannot_load(why),

@@ -128,7 +128,7 @@ impl Parser {
         self.run(&["--skip-kernel-load", "--stdout"], text).await
     }
 
-    /// What the program says it is: `AppArmor parser version 3.0.8`. To be shown, and to be compared.
+    /// What the program says it is: `AppArmor parser version 3.0.8`. To be shown and compared.
     pub async fn version(&self) -> Result<String, Error> {
         let output = self.child(&["--version"], &[], None).await?;
         let output = String::from_utf8_lossy(&output);

@@ -50,8 +50,8 @@ impl Found {
                  other nodes"
             }
             Some(false) => {
-                "AppArmor is switched off in the kernel of this node: boot it with security=apparmor, \
-                 or with apparmor in the list of lsm="
+                "AppArmor is switched off in the kernel of this node: boot it with \
+                 security=apparmor, or with apparmor in the list of lsm="
             }
             Some(true) if self.wanted == Wanted::No => {
                 "the operator is not told to install AppArmorProfiles: set spec.enableAppArmor of \

@@ -56,8 +56,8 @@ fn is_context(current: &str) -> bool {
 fn found(kernel: Kernel, wanted: Wanted, daemon: Option<bool>) -> Option<&'static str> {
     Some(match (kernel, wanted, daemon) {
         (Kernel::Off, _, _) => {
-            "SELinux is off in the kernel of this node: boot it with security=selinux selinux=1, or \
-             use other nodes"
+            "SELinux is off in the kernel of this node: boot it with security=selinux selinux=1, \
+             or use other nodes"
         }
         (Kernel::NoPolicy, _, _) => {
             "the kernel of this node has loaded no SELinux policy: install one, and set SELINUX in \

@@ -13,7 +13,6 @@ use kube::runtime::watcher::Event;
 use spo_api::node_status::Mechanism;
 use spo_api::spod::held::HeldSpod;
 use spo_kube::table::{Change, Table};
-use spo_profile::layout;
 use spo_profile::seccomp::render;
 use spo_profile::seccomp::resolve::{BaseRef, Progress, Resolver};
 
@@ -468,12 +467,9 @@ impl Index {
     fn profiles_of(&self, named: &Use) -> Vec<ProfileId> {
         let candidates = match named {
             Use::SeccompFile(file) => return self.profiles_of_file(file),
-            Use::SelinuxType(type_) => {
-                let name = type_.strip_suffix(layout::SELINUX_TYPE).unwrap_or(type_);
-                [Kind::Selinux, Kind::RawSelinux]
-                    .map(|kind| ProfileId::new(kind, name))
-                    .into()
-            }
+            Use::SelinuxType(block) => [Kind::Selinux, Kind::RawSelinux]
+                .map(|kind| ProfileId::new(kind, block.as_str()))
+                .into(),
             Use::AppArmor(name) => vec![ProfileId::new(Kind::AppArmor, name)],
         };
         let known = candidates.into_iter().filter(|id| self.row(id).is_some());

@@ -293,7 +293,7 @@ fn status(inputs: &Inputs, state: ProfileState, mut conditions: Vec<Condition>) 
     let count = i32::try_from(inputs.users.len()).unwrap_or(i32::MAX);
     let (file, usage) = match id.used_by() {
         Some(Use::SeccompFile(file)) => (Some(layout::localhost_profile(&file)), None),
-        Some(Use::SelinuxType(type_)) => (None, Some(type_)),
+        Some(Use::SelinuxType(block)) => (None, Some(block.usage())),
         // Its name is all that a pod writes.
         Some(Use::AppArmor(_)) | None => (None, None),
     };

@@ -116,8 +116,7 @@ fn syntax(text: &str) -> Result<(), &'static str> {
     if !text.bytes().all(is_printable) {
         return Err("use printable ASCII characters other than quotes, or ? for another one");
     }
-    // The number of commas in each alternation that is open.
-    let mut open: Vec<usize> = vec![];
+    let mut open: Vec<Alternation> = vec![];
     let mut chars = text.chars().peekable();
     while let Some(char) = chars.next() {
         match char {
@@ -134,26 +133,70 @@ fn syntax(text: &str) -> Result<(), &'static str> {
             }
             '[' => class(&mut chars)?,
             ']' => return Err(r"] has no [ before it; write \] for the character"),
-            '{' => open.push(0),
-            '}' => match open.pop() {
-                None => return Err(r"} has no { before it; write \} for the character"),
-                Some(0) => return Err(r"{ } needs two texts with a comma between; write \{"),
-                Some(_) => {}
-            },
+            '{' => {
+                open.push(Alternation::default());
+                if open.len() > DEPTH_MAX {
+                    return Err("use at most 8 levels of { }");
+                }
+                continue;
+            }
+            '}' => {
+                let inner = open
+                    .pop()
+                    .ok_or(r"} has no { before it; write \} for the character")?;
+                let may_be_empty = inner.end()?;
+                if let Some(outer) = open.last_mut() {
+                    outer.has_text |= !may_be_empty;
+                }
+                continue;
+            }
             ',' => {
-                if let Some(commas) = open.last_mut() {
-                    *commas += 1;
+                if let Some(alternation) = open.last_mut() {
+                    alternation.comma();
+                    continue;
                 }
             }
             _ => {}
         }
-        if open.len() > DEPTH_MAX {
-            return Err("use at most 8 levels of { }");
+        if let Some(alternation) = open.last_mut() {
+            alternation.has_text = true;
         }
     }
     match open.is_empty() {
         true => Ok(()),
         false => Err(r"{ has no } after it; write \{ for the character"),
+    }
+}
+
+/// What is between `{` and `}`, as far as it has been read.
+#[derive(Default)]
+struct Alternation {
+    commas: usize,
+    /// Whether the text after the last comma can not be empty.
+    has_text: bool,
+    /// How many texts may be empty.
+    empty: usize,
+}
+
+impl Alternation {
+    fn comma(&mut self) {
+        self.commas += 1;
+        self.empty += usize::from(!self.has_text);
+        self.has_text = false;
+    }
+
+    /// Whether all of it may be empty.
+    fn end(mut self) -> Result<bool, &'static str> {
+        if self.commas == 0 {
+            return Err(r"{ } needs two texts with a comma between; write \{ for the character");
+        }
+        self.comma();
+        match self.empty {
+            0 => Ok(false),
+            1 => Ok(true),
+            // With some of these apparmor_parser 3.0 never ends.
+            _ => Err("only one of the texts between { and } may be empty"),
+        }
     }
 }
 
@@ -226,6 +269,7 @@ mod tests {
             r"/x/\*\?\[\]\{\}\,\\",
             "/a b,c#d:e=f~g%h!i'j(k)l;m&n<o>p$q^r|s+t@u",
             "/x/[a,b]",
+            "/x/{,a}{b,}{,{c,}d}",
         ] {
             let glob = Glob::parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
             assert_eq!(glob.to_string(), format!("\"{text}\""));
@@ -268,6 +312,10 @@ mod tests {
             "/@{a,b}",
             "/a/../b",
             "/..",
+            "/{,}",
+            "/{a,,}",
+            "/{,{,a}}",
+            "/{{,a},{,b}{c,}}",
             "/{{{{{{{{{a,b},b},b},b},b},b},b},b},b}",
             &format!("/{}", "a".repeat(4096)),
         ] {

@@ -5,6 +5,9 @@ use super::word::is_identifier;
 /// The directory on the node from which selinuxd installs modules.
 pub const DROP_DIR: &str = "/etc/selinux.d";
 
+/// What follows after the name of a block in the type of its processes.
+const PROCESS: &str = ".process";
+
 /// What the file of a module ends in.
 const SUFFIX: &str = ".cil";
 
@@ -74,7 +77,12 @@ impl BlockName {
     /// The type of a process under the profile: `status.usage`, and what a pod writes in
     /// `seLinuxOptions.type`.
     pub fn usage(&self) -> String {
-        format!("{self}.process")
+        format!("{self}{PROCESS}")
+    }
+
+    /// The profile to which the type of a process belongs, if it can belong to one.
+    pub fn of_usage(usage: &str) -> Option<Self> {
+        Self::parse(usage.strip_suffix(PROCESS)?).ok()
     }
 
     /// The profile to which a file in [`DROP_DIR`] belongs, if it can belong to one.
@@ -98,6 +106,10 @@ mod tests {
         let name = BlockName::parse("nginx-secure").unwrap();
         assert_eq!(name.file(), "nginx-secure.cil");
         assert_eq!(name.usage(), "nginx-secure.process");
+        assert_eq!(BlockName::of_usage(&name.usage()).as_ref(), Some(&name));
+        for other in ["spc_t", ".process", "process", "a.b.process"] {
+            assert_eq!(BlockName::of_usage(other), None, "{other}");
+        }
         assert_eq!(BlockName::of_file("nginx-secure.cil"), Some(name));
         for other in ["nginx-secure", "a.b.cil", ".cil", "container.cil", "a.pp"] {
             assert_eq!(BlockName::of_file(other), None, "{other}");

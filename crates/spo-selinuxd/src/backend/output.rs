@@ -57,7 +57,8 @@ type Place<'a> = ((String, Option<usize>), Option<&'a str>);
 fn place(line: &str, priority: u16) -> Option<Place<'_>> {
     let directory = format!("/modules/{priority}/");
     if let Some(named) = invalid_name(line) {
-        return Some(((named.to_owned(), None), Some(line)));
+        let what = "the name is invalid: it has to start with a letter";
+        return Some(((named.to_owned(), None), Some(what)));
     }
     let start = line.find(&directory)?;
     let (before, after) = (&line[..start], &line[start + directory.len()..]);
@@ -109,7 +110,8 @@ fn is_detail(line: &str) -> bool {
 pub(crate) fn summary(output: &str) -> String {
     let says_nothing = |line: &str| {
         line.is_empty()
-            || line.starts_with("semodule:  Failed")
+            || line.contains("semodule:  Failed")
+            || line.starts_with(". (")
             || line.starts_with("Failed to resolve AST")
             || line.starts_with("Failed to build AST")
             || line.starts_with("libsemanage.add_user: ")

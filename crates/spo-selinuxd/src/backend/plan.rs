@@ -270,7 +270,8 @@ impl Known {
         self.kernel.clear();
     }
 
-    /// What to tell whoever asks. A file whose content is new has no status until it was tried.
+    /// What to tell whoever asks. A file whose content is new, or which is
+    /// tried again, has no status until then.
     pub(crate) fn statuses(&self, wanted: &Wanted) -> BTreeMap<String, PolicyStatus> {
         let failed = |message: &String| PolicyStatus::Failed {
             message: message.clone(),
@@ -278,7 +279,7 @@ impl Known {
         let mut statuses = BTreeMap::new();
         for (name, record) in &self.records {
             let module = wanted.get(name);
-            if module.is_some_and(|module| module.digest != record.digest) {
+            if module.is_some_and(|module| module.digest != record.digest || record.again) {
                 continue;
             }
             let problem = match module {

@@ -381,29 +381,29 @@ async fn pods_hold_profiles_of_every_kind() {
 async fn a_selinux_profile_stays_while_another_inherits_it() {
     let rig = rig_with_all(&["node-1"]).await;
     let (selinux, raw) = (selinux(&rig), raw(&rig));
-    let heir = json!({ "inherit": [{ "kind": "SelinuxProfile", "name": "base" }] });
-    selinux.create("base", json!({})).await;
+    let heir = json!({ "inherit": [{ "kind": "SelinuxProfile", "name": "parent" }] });
+    selinux.create("parent", json!({})).await;
     selinux.create("child", heir).await;
-    raw.create("raw", json!({ "policy": "(blockinherit base)" }))
+    raw.create("raw", json!({ "policy": "(blockinherit parent)" }))
         .await;
-    for (profiles, name) in [(&selinux, "base"), (&selinux, "child"), (&raw, "raw")] {
+    for (profiles, name) in [(&selinux, "parent"), (&selinux, "child"), (&raw, "raw")] {
         node(&rig, "node-1").installs(profiles, name).await;
         profiles.says(name, "Ready", AVAILABLE, &[]).await;
     }
-    selinux.delete("base").await;
+    selinux.delete("parent").await;
     let both = "inherited by SelinuxProfile/child, RawSelinuxProfile/raw";
     let held = ("True", "Inherited");
-    selinux.says("base", "InUse", held, &[both]).await;
+    selinux.says("parent", "InUse", held, &[both]).await;
     // One that is being deleted needs it as long as it is on a node.
     selinux.delete("child").await;
     selinux
         .says("child", "InUse", ("False", "NoActiveWorkloads"), &[])
         .await;
-    selinux.says("base", "InUse", held, &[both]).await;
+    selinux.says("parent", "InUse", held, &[both]).await;
     node(&rig, "node-1").removes(&selinux, "child").await;
     selinux.gone("child").await;
     selinux
-        .until("base", "is held by one only", |found| {
+        .until("parent", "is held by one only", |found| {
             condition(found, "InUse").is_some_and(|in_use| {
                 let message = in_use["message"].as_str().unwrap();
                 message.contains("RawSelinuxProfile/raw") && !message.contains("child")
@@ -417,10 +417,10 @@ async fn a_selinux_profile_stays_while_another_inherits_it() {
     )
     .await;
     selinux
-        .says("base", "InUse", ("False", "NoActiveWorkloads"), &[])
+        .says("parent", "InUse", ("False", "NoActiveWorkloads"), &[])
         .await;
-    node(&rig, "node-1").removes(&selinux, "base").await;
-    selinux.gone("base").await;
+    node(&rig, "node-1").removes(&selinux, "parent").await;
+    selinux.gone("parent").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ mod install;
 mod kinds;
 mod leader;
 mod many;
+mod metrics;
 mod name;
 mod namespace;
 mod nodes;

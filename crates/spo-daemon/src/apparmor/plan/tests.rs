@@ -258,7 +258,8 @@ fn what_somebody_else_loaded_is_never_touched() {
     for mut inputs in [loaded_by_others, file_of_others, both, link] {
         let told = steps(&inputs);
         assert_eq!(told.len(), 2, "{told:?}");
-        let start = "report Error generation=2 CannotLoadAppArmorProfile \"profile exists: ";
+        let start = "report Error generation=2 CannotLoadAppArmorProfile \"cannot load profile \
+                     into node: profile exists: ";
         assert!(told[0].starts_with(start), "{told:?}");
         assert!(told[0].contains("another name"), "{told:?}");
         assert_eq!(told[1], "count-error CannotLoadAppArmorProfile");
@@ -389,8 +390,8 @@ fn what_can_not_be_seen_is_not_acted_on() {
     check(
         &inputs,
         &[
-            "report Error generation=2 CannotLoadAppArmorProfile \"cannot see what is loaded: \
-             cannot read x\"",
+            "report Error generation=2 CannotLoadAppArmorProfile \"cannot load profile into \
+             node: cannot see what is loaded: cannot read x\"",
             "count-error CannotLoadAppArmorProfile",
         ],
     );
@@ -405,8 +406,8 @@ fn what_can_not_be_seen_is_not_acted_on() {
     check(
         &inputs,
         &[
-            "report Error generation=2 CannotLoadAppArmorProfile \"cannot read \
-             /etc/apparmor.d/web: no\"",
+            "report Error generation=2 CannotLoadAppArmorProfile \"cannot load profile into \
+             node: cannot read /etc/apparmor.d/web: no\"",
             "count-error CannotLoadAppArmorProfile",
         ],
     );
@@ -419,8 +420,9 @@ fn a_profile_without_a_text_or_a_file_says_why() {
     check(
         &inputs,
         &[
-            "report Error generation=2 InvalidAppArmorProfile \"spec.policy: no\"",
-            "count-error InvalidAppArmorProfile",
+            "report Error generation=2 CannotLoadAppArmorProfile \"cannot load profile into \
+             node: spec.policy: no\"",
+            "count-error CannotLoadAppArmorProfile",
         ],
     );
     let inputs = Inputs {
@@ -430,8 +432,9 @@ fn a_profile_without_a_text_or_a_file_says_why() {
     check(
         &inputs,
         &[
-            "report Error generation=2 InvalidAppArmorProfile \"metadata.name: no\"",
-            "count-error InvalidAppArmorProfile",
+            "report Error generation=2 CannotLoadAppArmorProfile \"cannot load profile into \
+             node: metadata.name: no\"",
+            "count-error CannotLoadAppArmorProfile",
         ],
     );
 }

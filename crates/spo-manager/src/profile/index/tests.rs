@@ -405,28 +405,28 @@ fn heirs_are_known_and_touch_what_they_inherit() {
     let mut index = Index::with_pods_from(1);
     let heirs =
         |index: &Index, kind, name: &str| inputs_of(index, &ProfileId::new(kind, name)).heirs;
-    let base = other(Kind::Selinux, "base", &json!({}));
-    index.observe_profile(Kind::Selinux, Event::Apply(base));
-    let touched = index.observe_profile(Kind::Selinux, Event::Apply(heir("child", "base")));
+    let parent = other(Kind::Selinux, "parent", &json!({}));
+    index.observe_profile(Kind::Selinux, Event::Apply(parent));
+    let touched = index.observe_profile(Kind::Selinux, Event::Apply(heir("child", "parent")));
     assert_eq!(
         touched.profiles,
-        ids([(Kind::Selinux, "base"), (Kind::Selinux, "child")])
+        ids([(Kind::Selinux, "parent"), (Kind::Selinux, "child")])
     );
-    let raw = json!({"policy": "(blockinherit base)\n(blockinherit container)"});
+    let raw = json!({"policy": "(blockinherit parent)\n(blockinherit container)"});
     index.observe_profile(
         Kind::RawSelinux,
         Event::Apply(other(Kind::RawSelinux, "raw", &raw)),
     );
     assert_eq!(
-        heirs(&index, Kind::Selinux, "base"),
+        heirs(&index, Kind::Selinux, "parent"),
         ["SelinuxProfile/child", "RawSelinuxProfile/raw"]
     );
     // One that goes, and one that inherits something else now.
-    let touched = index.observe_profile(Kind::Selinux, Event::Delete(heir("child", "base")));
+    let touched = index.observe_profile(Kind::Selinux, Event::Delete(heir("child", "parent")));
     assert!(
         touched
             .profiles
-            .contains(&ProfileId::new(Kind::Selinux, "base"))
+            .contains(&ProfileId::new(Kind::Selinux, "parent"))
     );
     let mut changed = other(
         Kind::RawSelinux,
@@ -438,9 +438,9 @@ fn heirs_are_known_and_touch_what_they_inherit() {
     assert!(
         touched
             .profiles
-            .contains(&ProfileId::new(Kind::Selinux, "base"))
+            .contains(&ProfileId::new(Kind::Selinux, "parent"))
     );
-    assert!(heirs(&index, Kind::Selinux, "base").is_empty());
+    assert!(heirs(&index, Kind::Selinux, "parent").is_empty());
 
     // A seccomp profile has what it needs from its base in its own file.
     let spec = json!({"defaultAction": "SCMP_ACT_LOG", "baseProfileName": "web"});

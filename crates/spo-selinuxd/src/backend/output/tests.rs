@@ -86,7 +86,7 @@ fn declarations() {
          semodule:  Failed on /t/0digit.cil!\n",
         "0digit",
         None,
-        "libsemanage.semanage_module_info_set_name: Name 0digit is invalid.",
+        "the name is invalid: it has to start with a letter",
     );
 }
 
@@ -110,6 +110,20 @@ fn other_priorities_are_not_blamed() {
     assert!(summary(base).contains("modules/100/kubernetes/cil:1131"));
     assert_eq!(blame("", 350), None);
     assert_eq!(summary("semodule:  Failed!\n"), "semodule gave no reason");
+}
+
+#[test]
+fn a_policy_package_which_is_none_is_told_by_the_end_of_the_output() {
+    let output = "libsepol.module_package_read_offsets: module package header truncated (Value too large for defined data type).\n\
+         libsemanage.semanage_pipe_data: Child process /usr/libexec/selinux/hll/pp failed with code: 255. (No such file or directory).\n\
+         libsemanage.semanage_compile_module: pp: libsepol.sepol_ppfile_to_module_package: Failed to read policy package\n\
+         . (No such file or directory).\n\
+         libsemanage.semanage_direct_commit: Failed to compile hll files into cil files. (No such file or directory).\n\
+         /usr/sbin/semodule:  Failed!\n";
+    assert_eq!(blame(output, 350), None);
+    let summary = summary(output);
+    assert!(summary.contains("pp: libsepol.sepol_ppfile_to_module_package: Failed to read"));
+    assert!(!summary.contains("semodule:  Failed"), "{summary}");
 }
 
 #[test]

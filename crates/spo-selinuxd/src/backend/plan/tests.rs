@@ -149,6 +149,7 @@ fn a_child_is_tried_again_when_its_parent_comes() {
     let held = store(&[("parent", "(block parent)")]);
     known.settle(&now, &outcomes(&[(install("parent"), Ok(()))]), &held);
     assert!(known.is_restless());
+    assert_eq!(known.statuses(&now).get("child"), None);
     assert_eq!(known.plan(&now, &held), [install("child")]);
     known.settle(&now, &outcomes(&[(install("child"), Err("still"))]), &held);
     assert!(!known.is_restless());

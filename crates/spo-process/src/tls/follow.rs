@@ -1,7 +1,8 @@
 //! The certificate and the key that a Secret puts into a directory, followed as they change.
 //!
 //! The kubelet replaces both at once, by turning the link `..data`; others write one after the
-//! other, and the pair in between is none. Such a pair leaves the previous one in use.
+//! other, and the pair in between is none. Such a pair leaves the previous one in use. The files are
+//! read every few seconds: that needs nothing of the kernel, and finds them under any kind of mount.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,31 +10,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use spo_host::root::{CreateDirs, NodeRoot};
-use spo_host::watch::DirWatch;
-use spo_process::chain::chain;
-use spo_process::tasks::Shutdown;
-use spo_process::tls::{Identity, IdentityError};
 use tokio::sync::watch;
 use tracing::{info, warn};
+
+use super::{Identity, IdentityError};
+use crate::chain::chain;
+use crate::tasks::Shutdown;
 
 const CERTIFICATES: &str = "tls.crt";
 const KEY: &str = "tls.key";
 /// Bytes of one file. A Secret has 1 MiB at most.
 const LIMIT: u64 = 1 << 20;
-/// Pause before the directory is looked for again, if it is not there or was removed.
-const ABSENT_PAUSE: Duration = Duration::from_secs(5);
+/// Pause between two looks. A kubelet takes about a minute to bring a new Secret.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Why there is no new identity.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("cannot watch {directory}")]
-    Root {
-        directory: String,
-        source: spo_host::root::Error,
-    },
-    #[error(transparent)]
-    Watch(#[from] spo_host::watch::Error),
     #[error("cannot read {file}")]
     Read {
         file: &'static str,
@@ -43,8 +36,9 @@ enum Error {
     Pair(#[source] IdentityError),
 }
 
-/// Keeps `identity` at what the files in `directory` say, until shutdown.
-pub(crate) async fn follow(
+/// Keeps `identity` at what `tls.crt` and `tls.key` in `directory` say, until shutdown. As long as
+/// they are no pair, it stays what it is.
+pub async fn follow(
     directory: PathBuf,
     identity: watch::Sender<Option<Arc<Identity>>>,
     mut shutdown: Shutdown,
@@ -79,32 +73,11 @@ struct Follower {
 impl Follower {
     async fn run(&mut self) {
         loop {
-            if let Err(error) = self.watch().await {
-                self.warn(&error);
-            }
-            tokio::time::sleep(ABSENT_PAUSE).await;
-        }
-    }
-
-    /// Follows the directory as long as it is there.
-    async fn watch(&mut self) -> Result<(), Error> {
-        let opened =
-            NodeRoot::open(&self.directory).and_then(|root| root.dir("", CreateDirs::Never));
-        let directory = opened.map_err(|source| Error::Root {
-            directory: self.directory.display().to_string(),
-            source,
-        })?;
-        // First the watch, then the files: no change falls in between.
-        let mut watch = DirWatch::new(&directory)?;
-        loop {
             match read(self.directory.clone()).await {
                 Ok(files) => self.show(files),
                 Err(error) => self.warn(&error),
             }
-            let changes = watch.next().await?;
-            if changes.contains(&spo_host::watch::Change::DirectoryGone) {
-                return Ok(());
-            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -128,9 +101,12 @@ impl Follower {
         if self.warned.as_ref() == Some(&error) {
             return;
         }
-        let consequence = match self.current {
-            Some(_) => "the previous certificate stays in use",
-            None => "no request is answered until there is a certificate",
+        let consequence = if self.current.is_some() {
+            "the previous certificate stays in use"
+        } else if self.identity.borrow().is_some() {
+            "a self-signed certificate is in use, which no client can verify"
+        } else {
+            "no request is answered until there is a certificate"
         };
         warn!(directory = %self.directory.display(), error, "{consequence}");
         self.warned = Some(error);
@@ -171,10 +147,10 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
-    use spo_process::tasks::Tasks;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::tasks::Tasks;
 
     fn pair() -> (String, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
