@@ -7,11 +7,12 @@ mod enabler;
 mod selinuxd;
 mod uninstall;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use spo_daemon::{MetricsAccess, apparmor};
+use spo_daemon::{MetricsAccess, apparmor, selinux};
 use spo_process::tls::MinVersion;
 
 /// Manage seccomp profiles as Kubernetes objects.
@@ -377,10 +378,14 @@ impl Daemon {
             } else {
                 apparmor::Told::Off
             },
-            selinux: self.with_selinux.then_some(spo_daemon::selinux::Selinuxd {
-                drop_dir: self.selinux_drop_dir,
-                socket: self.selinuxd_socket,
-            }),
+            selinux: if self.with_selinux {
+                selinux::Told::On {
+                    drop_dir: self.selinux_drop_dir,
+                    socket: self.selinuxd_socket,
+                }
+            } else {
+                selinux::Told::Off
+            },
             health_address: self.health_address,
             metrics_address: self.metrics_address,
             metrics_access: if self.with_insecure_metrics_access {
@@ -440,9 +445,19 @@ impl Manager {
                 enabled_by_env: self.switched_on.by_env(),
                 provider: self.certificate_provider.chosen(),
                 webhook: self.webhook,
+                related_images: related_images(),
             },
         }
     }
+}
+
+/// Images of others, which packagers name in variables: a mapping says which of them is for whom.
+fn related_images() -> BTreeMap<String, String> {
+    let named = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    named
+        .filter(|(name, _)| name.starts_with(spo_manager::RELATED_IMAGE))
+        .collect()
 }
 
 /// Prints what `version` prints.

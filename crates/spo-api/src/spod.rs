@@ -235,6 +235,13 @@ pub struct SelinuxSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_raw_selinux_profiles: Option<bool>,
 
+    /// backend says who installs policies on the nodes. `Selinuxd`, which is also what an absent
+    /// value means, is the image of selinuxd that fits the system of the nodes. `BuiltIn` is the
+    /// operator's own image, which has to have semodule and the policies that profiles inherit from
+    /// then; it installs many policies in one transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<SelinuxBackend>,
+
     /// typeTag is the SELinux type in which the containers of the operator run.
     pub type_tag: String,
 
@@ -258,11 +265,24 @@ impl Default for SelinuxSpec {
         Self {
             enable: None,
             enable_raw_selinux_profiles: None,
+            backend: None,
             type_tag: "spc_t".to_owned(),
             options: SelinuxOptions::default(),
             custom_templates_config_map: None,
         }
     }
+}
+
+/// Who installs SELinux policies on the nodes.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the field says it; a doc comment would become oneOf"
+)]
+pub enum SelinuxBackend {
+    #[default]
+    Selinuxd,
+    BuiltIn,
 }
 
 /// SelinuxOptions say what SelinuxProfiles may contain.

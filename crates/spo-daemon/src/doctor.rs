@@ -132,3 +132,44 @@ fn operator_directory(request: &Request) -> Fact {
     };
     Fact::of("operator directory", said)
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a host has on disk, it has from others"
+)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_missing_on_the_host_is_named_until_it_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let request = Request {
+            node_root: root.path().to_owned(),
+            kubelet_dir: Some("/mnt/kubelet".to_owned()),
+            selinuxd: root.path().join("socket"),
+        };
+        let text = examine(&request).await.to_string();
+        for expected in [
+            "/mnt/kubelet is not there: ",
+            "/var/lib/security-profiles-operator is not there: ",
+            "/socket does not exist",
+        ] {
+            assert!(text.contains(expected), "{text}");
+        }
+        let operator = on_node(&request, HOST_OPERATOR_ROOT);
+        std::fs::create_dir_all(&operator).unwrap();
+        std::fs::write(operator.join(KUBELET_CONFIG), kubelet::config("/mnt/other")).unwrap();
+        std::fs::create_dir_all(on_node(&request, "/mnt/other")).unwrap();
+        // Nobody listens on it.
+        drop(std::os::unix::net::UnixListener::bind(&request.selinuxd).unwrap());
+        let text = examine(&request).await.to_string();
+        for expected in [
+            "kubelet directory      /mnt/other\n",
+            "operator directory     /var/lib/security-profiles-operator, writable\n",
+            "selinuxd            !  selinuxd does not listen on ",
+        ] {
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+}

@@ -59,8 +59,8 @@ pub struct Config {
     pub kubelet_dir: Option<String>,
     /// What to do about AppArmorProfiles.
     pub apparmor: apparmor::Told,
-    /// Where selinuxd is; SELinux is left alone if `None`.
-    pub selinux: Option<selinux::Selinuxd>,
+    /// What to do about SelinuxProfiles and RawSelinuxProfiles.
+    pub selinux: selinux::Told,
     /// Where health is served.
     pub health_address: SocketAddr,
     /// Where metrics are served.

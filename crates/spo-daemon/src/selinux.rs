@@ -54,29 +54,32 @@ const CONCURRENCY: usize = 512;
 /// then speaks of the old one.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// Where selinuxd is on the node.
-#[derive(Debug, Clone)]
-pub struct Selinuxd {
-    /// The directory from which it installs modules, as the node sees it.
-    pub drop_dir: String,
-    /// Its socket, as this process sees it.
-    pub socket: PathBuf,
+/// What the daemon is told about SELinux.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing is to be installed.
+    Off,
+    /// SelinuxProfiles are to be installed, and RawSelinuxProfiles unless the configuration says no.
+    On {
+        /// The directory from which selinuxd installs modules, as the node sees it.
+        drop_dir: String,
+        /// The socket of selinuxd, as this process sees it.
+        socket: PathBuf,
+    },
 }
 
-/// Starts the tasks, and says what this node offers once they have caught up. Without a selinuxd
-/// nothing is installed; what was reported when there was one is taken back, so that no deletion
-/// waits for this node.
+/// Starts the tasks, and says what this node offers once they have caught up. Where nothing is to be
+/// installed, what was reported before is taken back, so that no deletion waits for this node.
 pub(crate) fn start(
     tasks: &mut Tasks,
     context: Context,
-    selinuxd: Option<Selinuxd>,
+    told: Told,
     node_root: PathBuf,
     counters: Counters,
 ) -> channel::Receiver<Option<Mechanism>> {
-    let wanted = if selinuxd.is_some() {
-        Wanted::Yes
-    } else {
-        Wanted::No
+    let wanted = match told {
+        Told::Off => Wanted::No,
+        Told::On { .. } => Wanted::Yes,
     };
     let mechanism = probe::selinux(&node_root.join("proc"), wanted, None);
     let (wants, wanted) = channel::channel(Wants::new());
@@ -87,7 +90,7 @@ pub(crate) fn start(
     });
     let mut events = vec![watches(&context).boxed(), looks.boxed()];
     let mut node = None;
-    if let (true, Some(Selinuxd { drop_dir, socket })) = (mechanism.available, selinuxd) {
+    if let (true, Told::On { drop_dir, socket }) = (mechanism.available, told) {
         let dir = drop_dir.trim_start_matches('/').to_owned();
         let (files, writer) = Files::new(node_root, dir, MODULE_MODE);
         tasks.spawn("modules", writer);

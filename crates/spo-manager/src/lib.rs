@@ -37,7 +37,7 @@ use tracing::{info, warn};
 use namespaces::Namespaces;
 pub use platform::Provider;
 pub use spo_render::facts::EnabledByEnv;
-pub use spod::Settings;
+pub use spod::{RELATED_IMAGE, Settings};
 
 /// The lease by which one of several managers leads (contract 03, 2.2).
 const LEASE: &str = "security-profiles-operator-lock";

@@ -7,6 +7,7 @@
 mod live;
 mod pace;
 mod plan;
+mod selinuxd_image;
 mod state;
 mod work;
 
@@ -35,6 +36,7 @@ use crate::platform::{self, Provider};
 use crate::trust::Trust;
 use pace::Pace;
 use plan::{Id, KINDS};
+pub use selinuxd_image::PREFIX as RELATED_IMAGE;
 use work::{Done, Stop, Surroundings, Work};
 
 /// What comes together is looked at once: a roll-out is many small changes.
@@ -64,6 +66,8 @@ pub struct Settings {
     pub provider: Option<Provider>,
     /// Whether a default SPOD leaves the webhooks to us.
     pub webhook: bool,
+    /// Variables whose names start with [`RELATED_IMAGE`]: images of others.
+    pub related_images: BTreeMap<String, String>,
 }
 
 /// Runs until shutdown.

@@ -22,8 +22,10 @@ pub struct Facts {
     pub platform: Platform,
     /// Who issues the serving certificates.
     pub certificates: Certificates,
-    /// Image of selinuxd. Without one there is no SELinux.
+    /// Image of selinuxd. Without one there is no SELinux, but by the built-in backend.
     pub selinuxd_image: Option<String>,
+    /// What was wrong while the image of selinuxd was chosen.
+    pub selinuxd_image_problem: Option<String>,
     /// Volume of the files of the JSON enricher, as a VolumeSource, and where it is mounted.
     pub json_log_volume: Option<(Value, String)>,
     /// Value of `RESTRICT_TO_NAMESPACE` of the manager, if it has one.
@@ -51,6 +53,7 @@ impl Default for Facts {
             platform: Platform::Kubernetes,
             certificates: Certificates::SelfManaged { ca_bundle: None },
             selinuxd_image: None,
+            selinuxd_image_problem: None,
             json_log_volume: None,
             restrict_to_namespace: None,
             enabled_by_env: EnabledByEnv::default(),

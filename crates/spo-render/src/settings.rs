@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 use spo_api::spod::{
     EnricherSpec, JsonEnricherOptions, LogEnricherSource, SchedulingSpec,
-    SecurityProfilesOperatorDaemonSpec, SelinuxSpec, WebhookOptions, WebhookSpec,
+    SecurityProfilesOperatorDaemonSpec, SelinuxBackend, SelinuxSpec, WebhookOptions, WebhookSpec,
 };
 
 use crate::facts::{Facts, Platform};
@@ -88,7 +88,10 @@ pub(crate) enum Apparmor {
 /// SELinux is on.
 #[derive(Debug)]
 pub(crate) struct Selinux {
+    /// Of the containers that change the policy of the node.
     pub(crate) image: String,
+    /// Who does it.
+    pub(crate) backend: SelinuxBackend,
     pub(crate) raw_profiles: bool,
     pub(crate) templates_config_map: Option<String>,
 }
@@ -271,6 +274,7 @@ fn settle_selinux(
     let SelinuxSpec {
         enable,
         enable_raw_selinux_profiles,
+        backend,
         type_tag,
         // The daemon reads them from the SPOD itself.
         options: _,
@@ -284,11 +288,27 @@ fn settle_selinux(
         facts.offers.selinux,
         "this version does not install SelinuxProfiles",
     );
-    let image = facts.selinuxd_image.as_ref();
-    let on = requests.ask("spec.selinux.enable", on).granted(
-        image.is_some(),
-        "no image of selinuxd is known: set RELATED_IMAGE_SELINUXD for the manager",
-    );
+    let backend = backend.unwrap_or_default();
+    let (image, problem) = match backend {
+        SelinuxBackend::BuiltIn => (Some(&facts.image), None),
+        SelinuxBackend::Selinuxd => (
+            facts.selinuxd_image.as_ref(),
+            facts.selinuxd_image_problem.as_deref(),
+        ),
+    };
+    // An image that was chosen in spite of a problem is used, and the problem told.
+    requests
+        .ask("spec.selinux.enable", on)
+        .granted(problem.is_none(), problem.unwrap_or_default());
+    let on = requests
+        .ask(
+            "spec.selinux.enable",
+            on && (image.is_some() || problem.is_none()),
+        )
+        .granted(
+            image.is_some(),
+            "no image of selinuxd is known: set RELATED_IMAGE_SELINUXD for the manager",
+        );
     let templates_config_map = custom_templates_config_map.filter(|name| !name.is_empty());
     requests
         .ask(
@@ -301,6 +321,7 @@ fn settle_selinux(
         );
     let selinux = image.filter(|_| on).map(|image| Selinux {
         image: image.clone(),
+        backend,
         raw_profiles: enable_raw_selinux_profiles.unwrap_or(true),
         templates_config_map,
     });

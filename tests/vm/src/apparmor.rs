@@ -1,8 +1,12 @@
 //! AppArmor as the guest's kernel has it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use spo_profile::layout;
+use spo_test_apiserver::wait::eventually;
+
+use crate::rig::SOON;
 use crate::run::{Ended, run};
 
 /// The profiles that are loaded, by name, each with its mode.
@@ -18,6 +22,40 @@ pub fn loaded() -> BTreeMap<String, String> {
 /// The mode of a profile, if it is loaded.
 pub fn mode(profile: &str) -> Option<String> {
     loaded().remove(profile)
+}
+
+/// Waits until a profile has a mode, or is not loaded.
+pub async fn becomes(profile: &str, expected: Option<&str>) {
+    let what = format!("{profile} is {expected:?} in the kernel");
+    eventually(SOON, &what, async || match mode(profile) {
+        mode if mode.as_deref() == expected => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+/// The kernel's digest of a profile that is loaded.
+pub fn digest(profile: &str) -> String {
+    let folder = std::fs::read_dir("/sys/kernel/security/apparmor/policy/profiles").unwrap();
+    for entry in folder {
+        let path = entry.unwrap().path();
+        let value = |file: &str| std::fs::read_to_string(path.join(file)).unwrap();
+        if value("name").trim_end() == profile {
+            return value("mode") + &value("raw_sha256");
+        }
+    }
+    panic!("{profile} is not loaded");
+}
+
+/// The file of a profile, from which the node would load it when it boots.
+pub fn file(profile: &str) -> PathBuf {
+    Path::new(layout::APPARMOR_DIR).join(layout::apparmor_file(profile).unwrap())
+}
+
+/// Under which profile, and in which mode of it, a process runs.
+pub fn confinement(process: u32) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{process}/attr/current")).unwrap();
+    text.trim_end().to_owned()
 }
 
 /// Loads a text, as an administrator of the node would.

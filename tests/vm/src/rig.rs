@@ -22,6 +22,15 @@ use crate::run::run_command;
 /// For what takes a moment natively: emulated, on a machine that is busy too.
 pub const SOON: Duration = Duration::from_secs(90);
 
+/// For what takes a build of the policy of the node: 13 s idle, and what others do waits for it.
+const POLICY: Duration = Duration::from_secs(300);
+
+/// The socket of selinuxd where the daemon looks for it.
+const SELINUXD_SOCKET: &str = "/var/run/selinuxd/selinuxd.sock";
+
+/// Where the daemon leaves modules for selinuxd.
+pub const SELINUX_DROP_DIR: &str = "/etc/selinux.d";
+
 /// Where the daemon serves its health.
 const HEALTH_PORT: u16 = 8085;
 
@@ -39,19 +48,31 @@ pub struct Rig {
     pub client: Client,
     arguments: Vec<String>,
     daemon: Option<Process>,
+    selinuxd: Option<Process>,
     directory: TempDir,
 }
 
 impl Rig {
     /// A cluster without profiles, and a daemon with these arguments that is ready.
     pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_after(arguments, |_| {}).await
+    }
+
+    /// The same for SELinux: with a selinuxd of ours.
+    pub async fn start_with_selinuxd() -> Self {
+        Self::start_after(&["--with-selinux=true"], Self::start_selinuxd).await
+    }
+
+    async fn start_after(arguments: &[&str], before: impl FnOnce(&mut Self)) -> Self {
         let mut rig = Self {
             client: cluster::client(&variable("KUBECONFIG")).await,
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
             daemon: None,
+            selinuxd: None,
             directory: tempfile::tempdir().unwrap(),
         };
         prepare_node();
+        before(&mut rig);
         rig.start_daemon();
         // With a daemon: it has to take away what an earlier test has left on the node.
         rig.wipe().await;
@@ -80,6 +101,27 @@ impl Rig {
         self.daemon = Some(Process::start("the daemon", &mut command, &log));
     }
 
+    /// Starts selinuxd.
+    pub fn start_selinuxd(&mut self) {
+        assert!(self.selinuxd.is_none(), "there is a selinuxd");
+        std::fs::create_dir_all("/var/run/selinuxd").unwrap();
+        std::fs::create_dir_all(SELINUX_DROP_DIR).unwrap();
+        let mut command = Command::new(variable("SPO_BINARY"));
+        command
+            .env_clear()
+            .env("SPO_VERBOSITY", "1")
+            .args(["selinuxd", "daemon", "--socket-path", SELINUXD_SOCKET])
+            .args(["--datastore-path", "/var/run/selinuxd/state.db"])
+            .args(["--drop-dir", SELINUX_DROP_DIR]);
+        let log = self.directory.path().join("selinuxd.log");
+        self.selinuxd = Some(Process::start("selinuxd", &mut command, &log));
+    }
+
+    /// Ends selinuxd at once.
+    pub fn kill_selinuxd(&mut self) {
+        self.selinuxd.take().unwrap().kill();
+    }
+
     /// Waits until the daemon says that it has caught up.
     pub async fn ready(&mut self) {
         let daemon = self.daemon.as_mut().unwrap();
@@ -93,6 +135,11 @@ impl Rig {
             }
         })
         .await;
+    }
+
+    /// What the daemon has logged.
+    pub fn log(&self) -> String {
+        self.daemon.as_ref().map(Process::log).unwrap_or_default()
     }
 
     /// Ends the daemon at once.
@@ -120,16 +167,29 @@ impl Rig {
 
     /// Asks for the deletion of a profile, and waits until it is gone.
     pub async fn delete(&self, profile: &Profile) {
+        self.request_deletion(profile).await;
+        self.gone(profile).await;
+    }
+
+    /// Asks for the deletion of a profile.
+    pub async fn request_deletion(&self, profile: &Profile) {
         let api = self.api(&profile.kind);
         api.delete(&profile.name, &DeleteParams::default())
             .await
             .unwrap();
-        eventually(SOON, &format!("{profile:?} is gone"), async || {
-            match api.get_opt(&profile.name).await.unwrap() {
+    }
+
+    /// Waits until a profile is gone.
+    pub async fn gone(&self, profile: &Profile) {
+        let api = self.api(&profile.kind);
+        eventually(
+            profile.limit(),
+            &format!("{profile:?} is gone"),
+            async || match api.get_opt(&profile.name).await.unwrap() {
                 None => Ok(()),
                 Some(left) => Err(left.data["status"].to_string()),
-            }
-        })
+            },
+        )
         .await;
     }
 
@@ -137,7 +197,7 @@ impl Rig {
     /// there.
     pub async fn installed(&self, profile: &Profile) {
         let what = format!("{profile:?} is installed");
-        eventually(SOON, &what, async || {
+        eventually(profile.limit(), &what, async || {
             let object = self.get(profile).await;
             let status = &object.data["status"];
             let ready = condition(&object, "Ready");
@@ -157,7 +217,7 @@ impl Rig {
     /// Waits until the condition `Ready` of a profile has a message with this part: the message.
     pub async fn complains(&self, profile: &Profile, part: &str) -> String {
         let what = format!("{profile:?} complains of {part:?}");
-        eventually(SOON, &what, async || {
+        eventually(profile.limit(), &what, async || {
             let object = self.get(profile).await;
             let ready = condition(&object, "Ready");
             let message = ready["message"].as_str().unwrap_or_default();
@@ -170,6 +230,14 @@ impl Rig {
         .await
     }
 
+    /// Changes a profile by a merge patch.
+    pub async fn patch(&self, profile: &Profile, patch: Value) {
+        self.api(&profile.kind)
+            .patch(&profile.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
     /// A profile as it is in the cluster.
     pub async fn get(&self, profile: &Profile) -> DynamicObject {
         self.api(&profile.kind).get(&profile.name).await.unwrap()
@@ -179,15 +247,33 @@ impl Rig {
     async fn report(&self, profile: &Profile) -> Value {
         let id = meta::profile_id(&profile.kind, &profile.name);
         let params = ListParams::default().labels(&format!("{}={id}", meta::LABEL_PROFILE_ID));
-        let found = self
-            .statuses()
-            .list(&params)
-            .await
-            .unwrap()
-            .items
+        let mut found = self.reports(&params).await;
+        found.pop().unwrap_or_default()
+    }
+
+    /// Waits until this node says whether it offers a mechanism: what it says of it.
+    pub async fn mechanism(&self, name: &str) -> Value {
+        let what = format!("this node tells of {name}");
+        eventually(SOON, &what, async || {
+            let reports = self.reports(&ListParams::default()).await;
+            let told = reports
+                .iter()
+                .filter_map(|report| report["mechanisms"].as_array())
+                .flatten()
+                .find(|mechanism| mechanism["name"] == name);
+            told.cloned().ok_or_else(|| format!("{reports:?}"))
+        })
+        .await
+    }
+
+    async fn reports(&self, params: &ListParams) -> Vec<Value> {
+        let found = self.statuses().list(params).await.unwrap().items;
+        let here = |status: &DynamicObject| status.data["spec"]["nodeName"] == node_name().as_str();
+        found
             .into_iter()
-            .find(|status| status.data["nodeName"] == node_name().as_str());
-        found.map_or(Value::Null, |status| status.data)
+            .filter(here)
+            .map(|mut status| status.data["status"].take())
+            .collect()
     }
 
     fn statuses(&self) -> Api<DynamicObject> {
@@ -217,7 +303,7 @@ impl Rig {
             api.delete_collection(&DeleteParams::default(), &all)
                 .await
                 .unwrap();
-            eventually(SOON, &format!("no {kind} is left"), async || {
+            eventually(POLICY, &format!("no {kind} is left"), async || {
                 let left = api.list(&all).await.unwrap().items;
                 let names: Vec<String> = left.iter().map(ResourceExt::name_any).collect();
                 if names.is_empty() {
@@ -233,8 +319,10 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let (true, Some(daemon)) = (std::thread::panicking(), &self.daemon) {
-            daemon.show_log();
+        if std::thread::panicking() {
+            for process in self.daemon.iter().chain(&self.selinuxd) {
+                process.show_log();
+            }
         }
     }
 }
@@ -246,6 +334,17 @@ pub struct Profile {
     pub kind: String,
     /// Its name.
     pub name: String,
+}
+
+impl Profile {
+    /// How long something may take that is done about it.
+    fn limit(&self) -> Duration {
+        if self.kind.contains("Selinux") {
+            POLICY
+        } else {
+            SOON
+        }
+    }
 }
 
 fn condition<'a>(object: &'a DynamicObject, type_: &str) -> &'a Value {
@@ -262,18 +361,18 @@ pub fn seccomp_file(profile: &str) -> PathBuf {
     spo_test_apiserver::files::of_profile(Path::new("/"), profile)
 }
 
-/// The manifests of our examples, of one kind: name of the file and text.
-pub fn examples(kind: &str) -> Vec<(String, String)> {
+/// The files of our examples, or of a folder of golden cases, that end in this: name and text.
+pub fn examples(folder: &str, end: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(variable("SPO_EXAMPLES")).unwrap() {
+    for entry in std::fs::read_dir(variable("SPO_EXAMPLES").join(folder)).unwrap() {
         let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        if text.lines().any(|line| line == format!("kind: {kind}")) {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            found.push((name.to_owned(), text));
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.ends_with(end) {
+            found.push((name.to_owned(), std::fs::read_to_string(&path).unwrap()));
         }
     }
     found.sort();
+    assert!(!found.is_empty(), "there is no {folder}/*{end}");
     found
 }
 

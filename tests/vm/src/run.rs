@@ -1,7 +1,7 @@
 //! Programs of the guest: run to their end, with what they said.
 
 use std::ffi::OsStr;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// How a program has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,5 +42,32 @@ pub fn run_command(command: &mut Command) -> Ended {
     Ended {
         code: output.status.code(),
         said: text(&output.stdout) + &text(&output.stderr),
+    }
+}
+
+/// A process which does nothing until it is dropped.
+#[derive(Debug)]
+pub struct Sleeper(Child);
+
+impl Sleeper {
+    /// Started by a program which becomes `sleep` in the end.
+    pub fn start(program: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args).args(["sleep", "600"]);
+        let child = command.stdin(Stdio::null()).spawn();
+        Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        // It may have ended.
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }

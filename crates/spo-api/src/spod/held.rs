@@ -31,7 +31,7 @@ struct HeldSpodSpec {
     security: Option<SecuritySpec>,
     selinux: Option<SelinuxSpec>,
     enable_app_armor: Option<bool>,
-    // The flat names of what is in those groups.
+    // The flat names of what is in these groups.
     enable_selinux: Option<bool>,
     selinux_type_tag: Option<String>,
     selinux_options: Option<FlatSelinuxOptions>,
@@ -43,8 +43,8 @@ struct HeldSpodSpec {
 impl HeldSpod {
     /// Whether SELinux is asked for, no matter under which name; `None` if nothing is said, which
     /// is on in OpenShift and off elsewhere.
-    pub fn asks_for_selinux(&self) -> Option<bool> {
-        self.effective().selinux?.enable
+    pub fn selinux(&self) -> Option<bool> {
+        self.effective().selinux.and_then(|spec| spec.enable)
     }
 
     /// Whether AppArmor is asked for.
@@ -57,8 +57,8 @@ impl HeldSpod {
         self.effective().security.unwrap_or_default()
     }
 
-    /// What SelinuxProfiles may name, no matter under which name it stands.
-    pub fn selinux(&self) -> SelinuxSpec {
+    /// What SelinuxProfiles may say, no matter under which name it stands.
+    pub fn selinux_rules(&self) -> SelinuxSpec {
         self.effective().selinux.unwrap_or_default()
     }
 
@@ -107,10 +107,7 @@ mod tests {
         ] {
             let text = format!("{{metadata: {{name: spod}}, spec: {spec}}}");
             let spod: HeldSpod = serde_saphyr::from_str(&text).unwrap();
-            assert_eq!(
-                (spod.asks_for_selinux(), spod.app_armor()),
-                (selinux, app_armor)
-            );
+            assert_eq!((spod.selinux(), spod.app_armor()), (selinux, app_armor));
         }
     }
 }

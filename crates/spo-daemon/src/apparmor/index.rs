@@ -87,12 +87,14 @@ impl Index {
         for profile in self.all_names() {
             let name = &profile.name;
             let (before, now) = (self.loaded.get(name), now.get(name));
-            // What we load ourselves changes the kernel, too.
-            let expected = match (remembered(name), now) {
-                (Some(digest), Some(now)) => now.digest.is_some() && now.digest == digest,
-                _ => false,
+            let differs = match (remembered(name), now) {
+                // What we load ourselves changes the kernel, too. And a profile may have gone again
+                // before anybody looked, so that it is not enough to compare with the last look.
+                (Some(Some(digest)), now) => now.and_then(|now| now.digest) != Some(digest),
+                (Some(None), None) => true,
+                (Some(None), Some(_)) | (None, _) => before != now,
             };
-            if before != now && !expected {
+            if differs {
                 touched.profiles.insert(profile);
             }
         }

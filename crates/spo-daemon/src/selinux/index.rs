@@ -163,7 +163,7 @@ impl Index {
     pub(super) fn observe_spod(&mut self, event: Event<HeldSpod>, name: &str) -> Touched {
         let before = self.rules(name);
         let changes = self.spods.observe(event, |spod| {
-            let rules = Arc::new(Rules::of(&spod.selinux()));
+            let rules = Arc::new(Rules::of(&spod.selinux_rules()));
             (spod.name_any(), Some(rules))
         });
         if changes.contains(&Change::Synced) || before != self.rules(name) {

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ListParams;
 use kube::core::DynamicObject;
 use kube::{Api, Client, Resource as _};
 use serde_json::Value;
 use spo_api::spod::effective::effective;
-use spo_api::spod::{SecurityProfilesOperatorDaemon, SecurityProfilesOperatorDaemonSpec};
+use spo_api::spod::{
+    SecurityProfilesOperatorDaemon, SecurityProfilesOperatorDaemonSpec, SelinuxBackend,
+};
 use spo_kube::execute::{Cause, advise, execute};
 use spo_kube::queue::Outcome;
 use spo_kube::reach;
@@ -19,6 +23,7 @@ use spo_render::facts::{Certificates, ClusterOwner, Facts, Offers, Owner};
 use tracing::{debug, info};
 
 use super::plan::{self, Id, Inputs, KINDS, Meaning, Spod};
+use super::selinuxd_image::{self, Choice};
 use super::{Context, value};
 use crate::platform::{self, Platform, Provider};
 
@@ -28,6 +33,8 @@ pub(super) struct Surroundings {
     platform: Platform,
     /// The uid of our own definition: what has no namespace goes when it goes.
     definition: Option<String>,
+    /// Which image of selinuxd fits the nodes, once somebody wants to know.
+    selinuxd: Option<Choice>,
 }
 
 /// What a piece of work brings back.
@@ -91,6 +98,23 @@ impl Work {
                 }
             }
         }
+        if self.wants_selinuxd()
+            && let Some(surroundings) = &mut self.surroundings
+            && surroundings.selinuxd.is_none()
+        {
+            match ask_for_selinuxd(&self.context).await {
+                Ok(choice) => surroundings.selinuxd = Some(choice),
+                Err(stop) => {
+                    return Done {
+                        ended: Err(stop),
+                        written: Vec::new(),
+                        spod: None,
+                        surroundings: asked,
+                    };
+                }
+            }
+            asked = Some(surroundings.clone());
+        }
         let mut written = Written::default();
         Done {
             ended: self.reconcile(&mut written).await,
@@ -98,6 +122,20 @@ impl Work {
             spod: written.spod,
             surroundings: asked,
         }
+    }
+
+    /// Whether the SPOD comes to an image of selinuxd.
+    fn wants_selinuxd(&self) -> bool {
+        let spec = self.spod.as_ref().and_then(|spod| spod.get("spec"));
+        let Some(Ok(spec)) = spec.cloned().map(serde_json::from_value) else {
+            return false;
+        };
+        let selinux = effective(&spec).spec.selinux.unwrap_or_default();
+        let platform = self.surroundings.as_ref().map(|known| &known.platform);
+        let on = selinux
+            .enable
+            .unwrap_or(platform.is_some_and(|platform| platform.openshift));
+        on && selinux.backend.unwrap_or_default() == SelinuxBackend::Selinuxd
     }
 
     async fn reconcile(mut self, written: &mut Written) -> Result<Outcome, Stop> {
@@ -190,7 +228,7 @@ impl Work {
             } = &self.context;
             let api: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), namespace, &kind.resource());
-            let listed = api.list(&kube::api::ListParams::default()).await;
+            let listed = api.list(&ListParams::default()).await;
             let listed = listed.map_err(|error| {
                 Stop::because(&Error::List {
                     kind: kind.plural,
@@ -265,6 +303,7 @@ impl Work {
         let Some(Surroundings {
             platform,
             definition,
+            selinuxd,
         }) = &self.surroundings
         else {
             return Err("the cluster has not been asked what it is yet".to_owned());
@@ -291,7 +330,8 @@ impl Work {
                 false => spo_render::facts::Platform::Kubernetes,
             },
             certificates,
-            selinuxd_image: None,
+            selinuxd_image: selinuxd.as_ref().and_then(|choice| choice.image.clone()),
+            selinuxd_image_problem: selinuxd.as_ref().and_then(|choice| choice.problem.clone()),
             json_log_volume: None,
             restrict_to_namespace: settings.restrict_to_namespace.clone(),
             enabled_by_env: settings.enabled_by_env,
@@ -326,6 +366,13 @@ enum Error {
     Platform(#[from] platform::Error),
     #[error("cannot read our own CustomResourceDefinition")]
     Definition(#[source] kube::Error),
+    #[error(
+        "cannot read ConfigMap {} with the mapping to images of selinuxd",
+        selinuxd_image::CONFIG_MAP
+    )]
+    Mapping(#[source] kube::Error),
+    #[error("cannot list the nodes to see which image of selinuxd fits them")]
+    Nodes(#[source] kube::Error),
     #[error("cannot list {kind}")]
     List {
         kind: &'static str,
@@ -349,7 +396,57 @@ async fn ask(context: &Context) -> Result<Surroundings, Error> {
     Ok(Surroundings {
         platform,
         definition: definition.and_then(|definition| definition.metadata.uid),
+        selinuxd: None,
     })
+}
+
+/// How many nodes are asked for at once.
+const PAGE: u32 = 500;
+
+/// Which image of selinuxd fits the nodes. What can not be found out is a problem of the choice.
+async fn ask_for_selinuxd(context: &Context) -> Result<Choice, Stop> {
+    let images = &context.settings.related_images;
+    let asked = async {
+        let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.namespace);
+        let map = maps
+            .get_opt(selinuxd_image::CONFIG_MAP)
+            .await
+            .map_err(Error::Mapping)?;
+        Ok::<_, Error>((map, systems(&context.client).await.map_err(Error::Nodes)?))
+    };
+    match asked.await {
+        Ok((map, systems)) => {
+            let data = map.and_then(|map| map.data).unwrap_or_default();
+            let mapping = data.get(selinuxd_image::KEY).map(String::as_str);
+            Ok(selinuxd_image::choose(mapping, &systems, images))
+        }
+        Err(error) => match Stop::because(&error) {
+            Stop::Failed(texts) => Ok(selinuxd_image::without_mapping(texts.join("; "), images)),
+            stop => Err(stop),
+        },
+    }
+}
+
+/// The systems of the nodes on which the daemon runs.
+async fn systems(client: &Client) -> Result<Vec<String>, kube::Error> {
+    let api: Api<Node> = Api::all(client.clone());
+    let mut parameters = ListParams::default()
+        .labels("kubernetes.io/os=linux")
+        .limit(PAGE);
+    let mut systems = Vec::new();
+    loop {
+        let page = api.list(&parameters).await?;
+        let more = page.metadata.continue_.filter(|token| !token.is_empty());
+        let infos = page
+            .items
+            .into_iter()
+            .filter_map(|node| node.status?.node_info);
+        systems.extend(infos.map(|info| info.os_image));
+        match more {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(systems),
+        }
+    }
 }
 
 fn read(object: &Value, namespace: &str) -> Option<Spod> {

@@ -1,6 +1,7 @@
-//! The containers which run the image of selinuxd.
+//! The containers which change the SELinux policy of the node.
 
 use serde_json::json;
+use spo_api::spod::SelinuxBackend;
 
 use crate::Context;
 use crate::settings::Selinux;
@@ -40,7 +41,10 @@ pub(crate) fn policies_copier(selinux: &Selinux, context: Context<'_>) -> Contai
     Container {
         name: "selinux-shared-policies-copier",
         image: selinux.image.clone(),
-        command: Some(json!(["bash", "-c"])),
+        command: Some(match selinux.backend {
+            SelinuxBackend::Selinuxd => json!(["bash", "-c"]),
+            SelinuxBackend::BuiltIn => json!(["sh", "-c"]),
+        }),
         args: vec![COPY_POLICIES.to_owned()],
         env: vec![kubelet_env(context)],
         health: None,
@@ -69,8 +73,12 @@ pub(crate) fn policies_copier(selinux: &Selinux, context: Context<'_>) -> Contai
     }
 }
 
-/// selinuxd, in the type which the copier has installed for it.
+/// selinuxd, in the type which the copier has installed for it. Ours takes the same arguments.
 pub(crate) fn selinuxd(selinux: &Selinux, context: Context<'_>) -> Container {
+    let subcommand = match selinux.backend {
+        SelinuxBackend::Selinuxd => None,
+        SelinuxBackend::BuiltIn => Some("selinuxd"),
+    };
     let args = [
         "daemon",
         "--datastore-path",
@@ -91,7 +99,11 @@ pub(crate) fn selinuxd(selinux: &Selinux, context: Context<'_>) -> Container {
         name: "selinuxd",
         image: selinux.image.clone(),
         command: None,
-        args: args.map(str::to_owned).to_vec(),
+        args: subcommand
+            .into_iter()
+            .chain(args)
+            .map(str::to_owned)
+            .collect(),
         env: vec![kubelet_env(context)],
         health: None,
         resources: resources(

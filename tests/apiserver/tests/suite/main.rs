@@ -24,6 +24,7 @@ mod install;
 mod kinds;
 mod leader;
 mod many;
+mod mechanism;
 mod metrics;
 mod name;
 mod namespace;

@@ -1,7 +1,8 @@
 //! AppArmor in the kernel.
 
-mod installed;
-mod many;
+mod compiled;
+mod profile;
+mod trouble;
 
 use spo_test_vm::container::Container;
 use spo_test_vm::{apparmor, audit};

@@ -1,5 +1,8 @@
 //! SELinux in the kernel.
 
+mod profile;
+mod trouble;
+
 use spo_test_vm::container::Container;
 use spo_test_vm::{audit, selinux};
 

@@ -168,7 +168,7 @@ pub(super) fn spod(spod: &HeldSpod) -> (String, Option<SpodRow>) {
     let policy = spod.security().not_allowed_profiles;
     let row = SpodRow {
         delete_not_allowed: policy == Some(NotAllowedProfiles::Delete),
-        selinux: spod.asks_for_selinux(),
+        selinux: spod.selinux(),
         app_armor: spod.app_armor(),
     };
     (spod.name_any(), Some(row))
