@@ -21,7 +21,6 @@ pub struct HeldSpod {
     /// The metadata.
     pub metadata: ObjectMeta,
     #[serde(default)]
-    // Large, and most events that carry one are about something else.
     spec: Box<HeldSpodSpec>,
 }
 

@@ -7,7 +7,7 @@ use spo_test_apiserver::wait::eventually;
 use spo_test_vm::apparmor;
 use spo_test_vm::rig::Rig;
 
-use super::start::{ON, manifest, revision};
+use super::installed::{ON, manifest, revision};
 
 /// Profiles. The machine is emulated, and its runs end after some minutes.
 const COUNT: usize = 100;
