@@ -20,6 +20,7 @@ use crate::seccomp_profile::Action;
 pub struct HeldSpod {
     /// The metadata.
     pub metadata: ObjectMeta,
+    // Boxed, because it is large beside everything else that a watch shows.
     #[serde(default)]
     spec: Box<HeldSpodSpec>,
 }
