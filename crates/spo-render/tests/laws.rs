@@ -341,7 +341,7 @@ proptest! {
         prop_assert_eq!(&pod["hostPID"], &Value::Null);
         let withheld: BTreeSet<&str> =
             rendered.withheld.iter().map(|withheld| withheld.field.as_str()).collect();
-        prop_assert_eq!(withheld.contains("spec.enableAppArmor"), spec.enable_app_armor);
+        prop_assert!(!withheld.contains("spec.enableAppArmor"));
         let enricher = spec.enricher.unwrap_or_default();
         let field = "spec.enricher.enableBpfRecorder";
         prop_assert_eq!(withheld.contains(field), enricher.enable_bpf_recorder);

@@ -20,8 +20,8 @@ use crate::seccomp_profile::Action;
 pub struct HeldSpod {
     /// The metadata.
     pub metadata: ObjectMeta,
+    // Boxed, because it is large beside everything else that a watch shows.
     #[serde(default)]
-    // Large, and most events that carry one are about something else.
     spec: Box<HeldSpodSpec>,
 }
 

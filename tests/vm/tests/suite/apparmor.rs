@@ -3,7 +3,6 @@
 mod compiled;
 mod installed;
 mod interrupted;
-mod many;
 mod reach;
 
 use spo_test_vm::container::Container;

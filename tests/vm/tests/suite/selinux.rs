@@ -1,5 +1,6 @@
 //! SELinux in the kernel.
 
+mod offered;
 mod profile;
 mod trouble;
 

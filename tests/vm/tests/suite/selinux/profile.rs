@@ -183,10 +183,3 @@ async fn usage(rig: &Rig, profile: &Profile) -> String {
         .unwrap_or_default()
         .to_owned()
 }
-
-#[tokio::test]
-async fn this_node_tells_what_it_has() {
-    let rig = Rig::start_with_selinuxd().await;
-    let selinux = rig.mechanism("SELinux").await;
-    assert_eq!(selinux["available"], true, "{selinux}");
-}
