@@ -6,8 +6,8 @@ use crate::quote;
 use crate::record::{Detail, Record};
 use crate::text::Text;
 
-/// The most fields a line has: AppArmor's twelve.
-const MAX_FIELDS: usize = 12;
+/// The most fields a line has: AppArmor's thirteen.
+const MAX_FIELDS: usize = 13;
 
 /// A record with its container, ready to be filtered and written. It allocates nothing.
 #[derive(Clone, Copy)]

@@ -1,9 +1,10 @@
 //! Records of one event, put together: what SELinux denied, and which system call of which program
 //! that was.
 //!
-//! An event is all records with one stamp; records of different events interleave. It is complete
-//! with the record EOE, which only events of a system call have, and which auditd does not write
-//! to its file; so an event is given out too when it has waited long enough, or to make room.
+//! An event is all records with one stamp; records of different events interleave. An event of a
+//! system call is complete with its record EOE, or, since auditd keeps that from its file, with
+//! PROCTITLE, which the kernel writes last (`audit_log_exit` in kernel/auditsc.c). Others have no
+//! end; so an event is given out too when it has waited long enough, or to make room.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -106,6 +107,11 @@ impl Assembler {
         } else {
             self.dropped += 1;
         }
+        if line.kind == Kind::Proctitle && event.has(Kind::Syscall) {
+            let mut event = self.open.remove(&id)?;
+            event.is_complete = true;
+            return Some(event);
+        }
         if self.order.len() > self.limits.events.saturating_mul(2) {
             // Most of it are events that have been given out.
             self.order.retain(|id| self.open.contains_key(id));
@@ -184,6 +190,10 @@ impl Event {
             .iter()
             .filter(|(kind, _)| *kind == Kind::Path)
             .filter_map(|(_, body)| text(body, b"name"))
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.records.iter().any(|(found, _)| *found == kind)
     }
 
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {

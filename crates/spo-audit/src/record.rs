@@ -1,6 +1,8 @@
 //! What a record says: a system call that a seccomp filter saw, or a decision of SELinux or
 //! AppArmor.
 
+use memchr::{memchr, memmem};
+
 use crate::arch::Syscall;
 use crate::field::Fields;
 use crate::frame::{Kind, Line};
@@ -151,15 +153,25 @@ type Found<'a> = Result<(Option<u32>, Detail<'a>), &'static str>;
 
 /// `auid= uid= gid= ses= [subj=] pid= comm= exe= sig= arch= syscall= compat= ip= code=`
 ///
-/// The one foreign value without quotes is the AppArmor label of `subj`, in which spaces may stand.
-/// So of what precedes it the first counts, and of what follows it the last.
+/// The one foreign value without quotes is the AppArmor label of `subj`, in which spaces, quotes and
+/// whole fields may stand. After it there is no space but between fields, so that the last ` pid=`
+/// is the real one; and of what precedes it the first counts.
 fn seccomp(body: &[u8]) -> Found<'_> {
+    let (head, tail) = memmem::rfind(body, b" pid=")
+        .and_then(|at| body.split_at_checked(at))
+        .ok_or("pid")?;
     let (mut uid, mut gid) = (None, None);
-    let (mut pid, mut executable, mut arch, mut number, mut code) = (None, None, None, None, None);
-    for (key, value) in Fields::of(body) {
+    for (key, value) in Fields::of(head) {
         match key {
             b"uid" => uid = uid.or(value.number()),
             b"gid" => gid = gid.or(value.number()),
+            b"subj" => break,
+            _ => {}
+        }
+    }
+    let (mut pid, mut executable, mut arch, mut number, mut code) = (None, None, None, None, None);
+    for (key, value) in Fields::of(tail) {
+        match key {
             b"pid" => pid = value.number(),
             b"exe" => executable = Some(value.text()),
             b"arch" => arch = value.hexadecimal(),
@@ -215,9 +227,9 @@ fn selinux(body: &[u8]) -> Found<'_> {
 
 /// The verdict, the permissions and what follows them.
 fn permissions(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (verdict, rest) = body.split_at_checked(memchr::memchr(b'{', body)?)?;
+    let (verdict, rest) = body.split_at_checked(memchr(b'{', body)?)?;
     let rest = rest.get(1..)?;
-    let (permissions, rest) = rest.split_at_checked(memchr::memchr(b'}', rest)?)?;
+    let (permissions, rest) = rest.split_at_checked(memchr(b'}', rest)?)?;
     let verdict = verdict.trim_ascii();
     let is_word = !verdict.is_empty() && verdict.iter().all(u8::is_ascii_lowercase);
     is_word.then_some((verdict, permissions.trim_ascii(), rest.get(1..)?))
@@ -261,7 +273,7 @@ fn program(body: &[u8]) -> (Option<u32>, Option<&[u8]>) {
         .next()
         .filter(|(key, _)| *key == b"pid")
         .and_then(|(_, value)| value.number());
-    let text = memchr::memmem::find(body, b" msg='").and_then(|at| body.get(at + 6..));
+    let text = memmem::find(body, b" msg='").and_then(|at| body.get(at + 6..));
     (
         pid,
         text.map(|text| text.strip_suffix(b"'").unwrap_or(text)),
