@@ -26,12 +26,15 @@ struct Node<'a>(&'a str);
 impl<'a> JsonRecord<'a> {
     /// The record of a bucket. `name` knows the names of system calls; what it does not know is
     /// left out. `None` if nobody knows whose process it was, or if its time is in no calendar.
-    pub fn new(
+    pub fn new<'n: 'a>(
         bucket: &'a Bucket,
         node: &'a str,
-        name: impl Fn(Syscall) -> Option<&'a str>,
+        name: impl Fn(Syscall) -> Option<&'n str>,
     ) -> Option<Self> {
-        let mut syscalls: Vec<&str> = bucket.syscalls.iter().copied().filter_map(name).collect();
+        let mut syscalls: Vec<&'a str> = Vec::new();
+        for syscall in &bucket.syscalls {
+            syscalls.extend(name(*syscall));
+        }
         syscalls.sort_unstable();
         syscalls.dedup();
         let time = jiff::Timestamp::from_second(bucket.seconds.try_into().ok()?).ok()?;
