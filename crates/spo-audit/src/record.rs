@@ -157,8 +157,10 @@ type Found<'a> = Result<(Option<u32>, Detail<'a>), &'static str>;
 /// whole fields may stand. After it there is no space but between fields, so that the last ` pid=`
 /// is the real one; and of what precedes it the first counts.
 fn seccomp(body: &[u8]) -> Found<'_> {
-    let (head, tail) = memmem::rfind(body, b" pid=")
-        .and_then(|at| body.split_at_checked(at))
+    let is_pid = |at: &usize| body.get(..*at).is_some_and(|head| head.ends_with(b" pid"));
+    let (head, tail) = memchr::memrchr_iter(b'=', body)
+        .find(is_pid)
+        .and_then(|at| body.split_at_checked(at.checked_sub(b" pid".len())?))
         .ok_or("pid")?;
     let (mut uid, mut gid) = (None, None);
     for (key, value) in Fields::of(head) {

@@ -40,8 +40,9 @@ fn untrusted(bytes: &[u8]) -> Vec<u8> {
         .iter()
         .any(|byte| *byte == b'"' || !(0x21..=0x7e).contains(byte))
     {
-        let digits = bytes.iter().map(|byte| format!("{byte:02X}"));
-        digits.collect::<String>().into_bytes()
+        let digit = |value: u8| b"0123456789ABCDEF"[usize::from(value)];
+        let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
+        bytes.iter().flat_map(digits).collect()
     } else {
         [b"\"", bytes, b"\""].concat()
     }
