@@ -52,8 +52,12 @@ test-apiserver: deps-test ## against a real API server, found or built by hack/c
 	@hack/test apiserver
 
 .PHONY: test-node
-test-node: deps-test ## against this kernel; takes root
-	@hack/test node
+test-node: deps-test ## against this kernel, and kernels with AppArmor and SELinux in a VM; takes root
+	@hack/test node vm
+
+.PHONY: test-vm
+test-vm: deps-test ## against kernels with AppArmor and SELinux only, in an emulated VM; takes root
+	@hack/test vm
 
 .PHONY: test-controlplane
 test-controlplane: deps-test ## of the control plane which the others test against

@@ -7,7 +7,7 @@
 readonly operator_namespace=security-profiles-operator
 
 # The binaries; the caller may set `cargo_profile` to release.
-operator_binary() { echo "$repo/target/${cargo_profile:-debug}/security-profiles-operator"; }
+operator_binary() { echo "${CARGO_TARGET_DIR:-$repo/target}/${cargo_profile:-debug}/security-profiles-operator"; }
 
 # Installs CRDs, namespace, accounts and policy.
 install_operator() {
@@ -83,12 +83,13 @@ start_manager() {
   port=$(free_port)
   if [[ -z ${own_cluster:-} ]]; then
     address=$(host_address)
-    lead conversion-service "$address" "$port" https
+    lead conversion-service "$address" "$port" conversion
   fi
   kubeconfig_for "$run/manager.kubeconfig" security-profiles-operator
   start manager env KUBECONFIG="$run/manager.kubeconfig" \
     OPERATOR_NAMESPACE="$operator_namespace" POD_NAME=manager-0 \
-    "$(operator_binary)" manager --health-address 127.0.0.1:0 --conversion-address "$address:$port"
+    "$(operator_binary)" manager --health-address 127.0.0.1:0 --metrics-address 127.0.0.1:0 \
+    --conversion-address "$address:$port"
 }
 
 # start_node NODE [METRICS_PORT]: a Node object, a folder as the node's file system, and a daemon.

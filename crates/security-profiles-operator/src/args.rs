@@ -2,13 +2,16 @@
 //!
 //! Flags and variables are public (contract 03, 1 and 2.1); the ones that upstream lacks say so.
 
+mod doctor;
 mod enabler;
+mod selinuxd;
 mod uninstall;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
+use spo_daemon::{MetricsAccess, apparmor, selinux};
 use spo_process::tls::MinVersion;
 
 /// Manage seccomp profiles as Kubernetes objects.
@@ -42,6 +45,8 @@ pub(crate) enum Command {
     /// The node side: installs profiles on the node it runs on.
     #[command(visible_alias = "d")]
     Daemon(Daemon),
+    /// Prints which mechanisms the host offers that it runs on, and what is missing.
+    Doctor(doctor::Doctor),
     /// Prepares the node, as root, so that the daemon needs no rights: an init container.
     NonRootEnabler(enabler::NonRootEnabler),
     /// Prints what the manager would apply for a SPOD, without a cluster.
@@ -49,6 +54,8 @@ pub(crate) enum Command {
     /// What the API server asks: converts objects, admits pods and raw SELinux policies.
     #[command(visible_alias = "w")]
     Webhook(Webhook),
+    /// Installs SELinux modules from a directory, many in one transaction.
+    Selinuxd(selinuxd::Selinuxd),
     /// Takes away everything that the operator has made, objects and files.
     Uninstall(uninstall::Uninstall),
     /// Prints the version.
@@ -77,6 +84,10 @@ pub(crate) struct Manager {
     /// Where the conversion of old API versions is served.
     #[arg(long, default_value_t = all(9443))]
     conversion_address: SocketAddr,
+
+    /// Where metrics are served, over TLS, to who has a right to them.
+    #[arg(long, env = "METRICS_ADDRESS", default_value_t = all(8080))]
+    metrics_address: SocketAddr,
 
     /// Leave the webhooks to the operator in a default SPOD; without, they are deployed by hand.
     #[arg(short = 'w', long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
@@ -215,6 +226,29 @@ pub(crate) struct Daemon {
           default_missing_value = "true")]
     with_seccomp: bool,
 
+    /// Install AppArmorProfiles.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_apparmor: bool,
+
+    /// Install AppArmorProfiles with a policy, too.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_raw_apparmor: bool,
+
+    /// Install SelinuxProfiles and RawSelinuxProfiles through selinuxd.
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    with_selinux: bool,
+
+    /// The directory from which selinuxd installs modules, as the node sees it.
+    #[arg(long, default_value = "/etc/selinux.d")]
+    selinux_drop_dir: String,
+
+    /// The socket of selinuxd.
+    #[arg(long, default_value = "/var/run/selinuxd/selinuxd.sock")]
+    selinuxd_socket: PathBuf,
+
     #[command(flatten)]
     not_here: NotHere,
 
@@ -230,25 +264,19 @@ pub(crate) struct Daemon {
     /// Where metrics are served.
     #[arg(long, env = "METRICS_ADDRESS", default_value_t = all(9443))]
     metrics_address: SocketAddr,
+
+    /// The directory with the files tls.crt and tls.key that metrics are served with.
+    #[arg(long, default_value = "/var/run/secrets/metrics")]
+    metrics_cert_dir: PathBuf,
 }
 
 /// Switches that managers pass on and that have nothing to switch in this version.
 #[derive(clap::Args, Debug)]
 struct NotHere {
-    /// Accepted for compatibility: this version installs no SelinuxProfiles.
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", hide = true)]
-    with_selinux: bool,
-
-    /// Accepted for compatibility: this version installs no RawSelinuxProfiles.
+    /// Accepted for compatibility: spec.selinux.enableRawSelinuxProfiles says it to running daemons.
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
           default_missing_value = "true", hide = true)]
     with_raw_selinux: bool,
-
-    /// Accepted for compatibility: this version installs no AppArmorProfiles.
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", hide = true)]
-    with_apparmor: bool,
 
     /// Accepted for compatibility: this version does not record.
     #[arg(long, env = "ENABLE_RECORDING", default_value_t = false, action = ArgAction::Set,
@@ -265,9 +293,7 @@ impl NotHere {
     /// The switches that are on.
     fn on(&self) -> Vec<&'static str> {
         let switches = [
-            (self.with_selinux, "--with-selinux"),
-            (self.with_raw_selinux, "--with-raw-selinux"),
-            (self.with_apparmor, "--with-apparmor"),
+            // The daemon reads the SPOD's switch for raw SELinux profiles itself, while it runs.
             (self.with_recording, "--with-recording"),
         ];
         let on = switches.into_iter().filter(|(on, _)| *on);
@@ -307,9 +333,13 @@ pub(crate) struct Webhook {
     #[arg(long, env = "SPOD_NAME", default_value = "spod")]
     spod_name: String,
 
-    /// Where health and metrics are served.
+    /// Where health is served.
     #[arg(long, env = "HEALTH_ADDRESS", default_value_t = all(8085))]
     health_address: SocketAddr,
+
+    /// Where metrics are served, over TLS, to who has a right to them.
+    #[arg(long, env = "METRICS_ADDRESS", default_value_t = all(8080))]
+    metrics_address: SocketAddr,
 }
 
 fn min_version(text: &str) -> Result<MinVersion, &'static str> {
@@ -340,10 +370,30 @@ impl Daemon {
             spod_name: self.spod_name,
             node_root: self.node_root,
             kubelet_dir: self.kubelet_dir.filter(|dir| !dir.is_empty()),
+            apparmor: if self.with_apparmor {
+                apparmor::Told::On {
+                    raw: self.with_raw_apparmor,
+                }
+            } else {
+                apparmor::Told::Off
+            },
+            selinux: if self.with_selinux {
+                selinux::Told::On {
+                    drop_dir: self.selinux_drop_dir,
+                    socket: self.selinuxd_socket,
+                }
+            } else {
+                selinux::Told::Off
+            },
             health_address: self.health_address,
-            metrics_address: self
-                .with_insecure_metrics_access
-                .then_some(self.metrics_address),
+            metrics_address: self.metrics_address,
+            metrics_access: if self.with_insecure_metrics_access {
+                MetricsAccess::Insecure
+            } else {
+                MetricsAccess::Secure {
+                    cert_dir: self.metrics_cert_dir,
+                }
+            },
         })
     }
 }
@@ -363,6 +413,7 @@ impl Webhook {
             min_version: self.tls_min_version,
             cert_dir: self.cert_dir,
             health_address: self.health_address,
+            metrics_address: self.metrics_address,
         }
     }
 }
@@ -378,6 +429,7 @@ impl Manager {
                 .unwrap_or_else(|| format!("security-profiles-operator_{}", std::process::id())),
             health_address: self.health_address,
             conversion_address: self.conversion_address,
+            metrics_address: self.metrics_address,
             jobs: spo_manager::Jobs {
                 node_status: self.with_nodestatus_controller,
                 spod: self.with_spod_controller,
@@ -423,14 +475,26 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert!(daemon(&[]).unwrap().metrics_address.is_none());
+        let secure = MetricsAccess::Secure {
+            cert_dir: "/var/run/secrets/metrics".into(),
+        };
+        assert_eq!(daemon(&[]).unwrap().metrics_access, secure);
+        let off = "--with-insecure-metrics-access=false";
+        assert_eq!(daemon(&[off]).unwrap().metrics_access, secure);
         for on in [
             "--with-insecure-metrics-access",
             "--with-insecure-metrics-access=true",
         ] {
-            assert!(daemon(&[on]).unwrap().metrics_address.is_some());
+            let access = daemon(&[on]).unwrap().metrics_access;
+            assert_eq!(access, MetricsAccess::Insecure);
         }
         assert!(daemon(&["--with-seccomp=false"]).is_err());
+        let apparmor = |more: &[&str]| daemon(more).unwrap().apparmor;
+        let raw = "--with-raw-apparmor=true";
+        assert_eq!(apparmor(&[raw]), apparmor::Told::Off);
+        let on = ["--with-apparmor=true", raw];
+        assert_eq!(apparmor(&on[..1]), apparmor::Told::On { raw: false });
+        assert_eq!(apparmor(&on), apparmor::Told::On { raw: true });
     }
 
     #[test]

@@ -36,6 +36,7 @@ async fn run(command: Command) -> Result<Ended, Box<dyn std::error::Error>> {
     match command {
         Command::Daemon(daemon) => Ok(spo_daemon::run_daemon(daemon.config()?).await?),
         Command::Manager(manager) => Ok(spo_manager::run_manager(manager.config()).await?),
+        Command::Doctor(doctor) => Ok(doctor.run().await),
         Command::NonRootEnabler(enabler) => {
             spo_daemon::enabler::run_enabler(&enabler.config())?;
             Ok(Ended::Asked)
@@ -44,6 +45,7 @@ async fn run(command: Command) -> Result<Ended, Box<dyn std::error::Error>> {
             render::render(arguments)?;
             Ok(Ended::Asked)
         }
+        Command::Selinuxd(selinuxd) => Ok(selinuxd.run().await?),
         Command::Uninstall(uninstall) => Ok(uninstall.run().await?),
         Command::Webhook(webhook) => Ok(spo_webhook::run_webhook(webhook.config()).await?),
         Command::Version => {

@@ -1,10 +1,14 @@
 //! AppArmorProfile v1: what a workload may do, as lists from which a profile is generated.
 
+pub mod held;
+pub mod rules;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::rules::{FileRule, Mount, Ptrace, Signal, Transition, Unix};
 use crate::{node_status::ProfileState, seccomp_profile::DesiredState};
 
 /// AppArmorProfileSpec defines what a workload may execute, open, connect to and hold as
@@ -27,6 +31,10 @@ use crate::{node_status::ProfileState, seccomp_profile::DesiredState};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(default, rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.abstract) && has(self.policy))",
+    "message": "abstract and policy exclude each other",
+}]))]
 pub struct AppArmorProfileSpec {
     /// state says whether nodes act on the profile. A `Disabled` profile is taken off the nodes and
     /// kept as an object. The default is `Enabled`.
@@ -40,6 +48,14 @@ pub struct AppArmorProfileSpec {
     /// every container needs to start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r#abstract: Option<Abstract>,
+
+    /// policy is the text of a profile in the language of AppArmor, for what abstract cannot
+    /// express. It defines one profile, which has the name of this object; its mode is the field
+    /// mode. Nodes only load it if enableRawAppArmorProfiles is set in the configuration of the
+    /// operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500_000))]
+    pub policy: Option<String>,
 }
 
 /// Whether AppArmor denies or only logs.
@@ -75,6 +91,22 @@ pub struct Abstract {
     /// capability lists the Linux capabilities which may be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capability: Option<Capability>,
+
+    /// mount lists the file systems which may be mounted and unmounted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mount: Option<Mount>,
+
+    /// signal lists the signals which may be sent and received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
+
+    /// ptrace lists which processes may be looked into and traced, and by which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ptrace: Option<Ptrace>,
+
+    /// unix lists the Unix sockets which may be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unix: Option<Unix>,
 }
 
 /// Executable lists the files which may be executed. Paths are absolute; AppArmor globs are
@@ -92,6 +124,21 @@ pub struct Executable {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub allowed_libraries: Vec<String>,
+
+    /// deniedExecutables are the programs which may not be executed, even if another rule allows
+    /// it. Globs are those of filesystem.allowedPaths. Without effect in the mode `Complain`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 1024),
+        inner(length(min = 1, max = 4096), regex(pattern = r#"^[/@][^"\x00-\x1f\x7f]*$"#)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub denied_executables: Vec<String>,
+
+    /// transitions are the programs which run under another profile.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub transitions: Vec<Transition>,
 }
 
 /// Filesystem lists the files and directories which may be opened. Paths are absolute; AppArmor
@@ -113,6 +160,18 @@ pub struct Filesystem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub read_write_paths: Vec<String>,
+
+    /// allowedPaths lists paths one by one with what may be done with them. No rule of this list
+    /// denies anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub allowed_paths: Vec<FileRule>,
+
+    /// deniedPaths lists what may not be done, even if another rule allows it. Without effect in
+    /// the mode `Complain`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub denied_paths: Vec<FileRule>,
 }
 
 /// Network lists the kinds of sockets which may be opened.

@@ -1,5 +1,7 @@
 //! SelinuxProfile v1: permissions as lists, from which a policy is generated.
 
+pub mod held;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

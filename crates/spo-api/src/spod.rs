@@ -66,6 +66,12 @@ pub struct SecurityProfilesOperatorDaemonSpec {
     /// AppArmor profiles needs a privileged container.
     pub enable_app_armor: bool,
 
+    /// enableRawAppArmorProfiles makes the daemon install AppArmorProfiles with a policy, too.
+    /// Absent means off. A policy is text, which can allow nearly anything: switch it on where
+    /// authors of profiles are trusted like administrators of the nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_raw_app_armor_profiles: Option<bool>,
+
     /// hostProcVolumePath is the directory of the node which is mounted as the proc file system of
     /// the host. Absent means `/proc`. Only needed where the processes of the node are visible
     /// elsewhere, as in clusters whose nodes are containers.

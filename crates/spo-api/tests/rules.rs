@@ -77,6 +77,28 @@ fn what_could_never_work_is_refused() {
         check(kind, version, json!({"policy": "(a)"}), "");
         check(kind, version, json!({}), "policy is required");
     }
+    for version in ["v1", "v1alpha1"] {
+        let unix = |access: &str, peer: &str| {
+            let socket = json!({"access": ["Send", access], (peer): "@x"});
+            json!({"abstract": {"unix": {"allowedSockets": [socket]}}})
+        };
+        let peer = "with a peer, access is";
+        for (spec, expected) in [
+            (json!({"policy": "profile x { }"}), ""),
+            (json!({"abstract": {}}), ""),
+            (json!({}), ""),
+            (
+                json!({"abstract": {}, "policy": "profile x { }"}),
+                "abstract and policy exclude each other",
+            ),
+            (unix("Receive", "peerAddress"), ""),
+            (unix("Bind", "address"), ""),
+            (unix("Bind", "peerAddress"), peer),
+            (unix("GetOpt", "peer"), peer),
+        ] {
+            check("AppArmorProfile", version, spec, expected);
+        }
+    }
     for version in ["v1", "v1beta1"] {
         for (index, expected) in [(0, ""), (5, ""), (6, "a system call has six arguments")] {
             let spec = json!({"defaultAction": "SCMP_ACT_LOG", "syscalls": [{

@@ -1,4 +1,4 @@
-//! The operator directory of this node: read from anywhere, written by one task.
+//! A directory of this node that is the operator's: read from anywhere, written by one task.
 //!
 //! Writes that come in together are committed together: one fsync of the directory for all of them.
 
@@ -23,7 +23,7 @@ const FILE_MAX: usize = 8 << 20;
 /// How long to wait before a directory that could not be watched is tried again.
 const REOPEN: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// The operator directory.
+/// The directory.
 #[derive(Clone)]
 pub(crate) struct Files {
     place: Arc<Place>,
@@ -33,6 +33,8 @@ pub(crate) struct Files {
 struct Place {
     root: PathBuf,
     relative: String,
+    /// Of every file.
+    mode: u32,
     /// Open, once it could be opened. Replaced when the directory was.
     dir: Mutex<Option<Dir>>,
 }
@@ -71,12 +73,18 @@ pub(crate) enum Found {
 }
 
 impl Files {
-    /// The directory `relative` under the node root `root`, and the task that writes to it.
-    pub(crate) fn new(root: PathBuf, relative: String) -> (Self, impl Future<Output = ()> + Send) {
+    /// The directory `relative` under the node root `root`, whose files have the mode `mode`, and the
+    /// task that writes to it.
+    pub(crate) fn new(
+        root: PathBuf,
+        relative: String,
+        mode: u32,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let place = Arc::new(Place {
             root,
             relative,
+            mode,
             dir: Mutex::new(None),
         });
         let writer = write_all(Arc::clone(&place), receiver);
@@ -92,9 +100,10 @@ impl Files {
     /// What is at a name.
     pub(crate) async fn read(&self, name: &str) -> Result<Found, Error> {
         let name = name.to_owned();
+        let mode = self.place.mode;
         self.blocking(move |dir| match dir.read(&name, FILE_MAX) {
             // Somebody has changed who may read it.
-            Ok(Some(_)) if dir.mode(&name)? != Some(file::FILE_MODE) => Ok(Found::Strange),
+            Ok(Some(_)) if dir.mode(&name)? != Some(mode) => Ok(Found::Strange),
             Ok(Some(bytes)) => Ok(Found::File(bytes)),
             Ok(None) => Ok(Found::Absent),
             Err(
@@ -172,7 +181,7 @@ impl Files {
                             }));
                         }
                         Err(error) => {
-                            warn!(error = %chain(&error), "cannot watch the operator directory");
+                            warn!(directory = %files.place.relative, error = %chain(&error), "cannot watch");
                             watch = None;
                         }
                     }
@@ -188,7 +197,7 @@ impl Files {
             Ok(watch) => Some(watch),
             Err(error) => {
                 self.forget();
-                warn!(error = %chain(&error), "cannot watch the operator directory");
+                warn!(directory = %self.place.relative, error = %chain(&error), "cannot watch");
                 None
             }
         }
@@ -252,7 +261,7 @@ fn commit(place: &Place, batch: Vec<Write>) {
     }
     let results: Vec<Result<(), Error>> = match place.open() {
         Ok(dir) => dir
-            .write_batch(&files)
+            .write_batch(&files, place.mode)
             .into_iter()
             .map(|written| written.map_err(Error::from))
             .collect(),

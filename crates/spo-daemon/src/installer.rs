@@ -119,6 +119,10 @@ impl<I: Installer> Reconcile for Controller<I> {
     type Event = I::Event;
     type Done = Done<I::Learned>;
 
+    fn name(&self) -> String {
+        self.installer.mechanism().name.to_lowercase()
+    }
+
     fn observe(&mut self, event: I::Event) -> Vec<(Key, Duration)> {
         let touched = self.installer.observe(event);
         if !self.installer.synced() {

@@ -1,13 +1,19 @@
 //! The node side: installs profiles on this node and reports.
 //!
 //! Needs of the node: write access to the operator directory (a mount of
-//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability.
-//! Needs of the API server: read profiles and the configuration, write node statuses and events.
+//! `/var/lib/security-profiles-operator`), as any user who may write there. No capability, unless it
+//! is told to install AppArmorProfiles ([`apparmor`]). For SELinux the same for `/etc/selinux.d`, and
+//! the permission to connect to the socket of selinuxd.
+//! Needs of the API server: read profiles and the configuration, write node statuses and events, ask
+//! who reads metrics.
 //!
-//! Tasks: a controller for each mechanism ([`seccomp`]), `files` (the only writer of the operator
-//! directory), `node` (says what this node offers), `health` and `metrics`.
+//! Tasks: a controller for each mechanism ([`seccomp`], [`selinux`], [`apparmor`]), `files` and
+//! `modules` (the only writers of their directories), `node` (says what this node offers), `health`,
+//! `metrics` and `certificate` (what metrics are served with).
 
+pub mod apparmor;
 mod context;
+pub mod doctor;
 pub mod enabler;
 mod execute;
 mod files;
@@ -18,14 +24,19 @@ mod node_status;
 mod profile;
 mod reports;
 mod seccomp;
+pub mod selinux;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use prometheus::Registry;
+use kube::Client;
+use spo_kube::review::Reviewer;
 use spo_process::admin::{self, Readiness};
+use spo_process::metrics::{NODE_PATH, PATH, Page};
 use spo_process::tasks::{Ended, Tasks};
+use spo_process::tls::{self, Bounds, Identity, IdentityError, MinVersion};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::info;
 
@@ -46,10 +57,28 @@ pub struct Config {
     pub node_root: PathBuf,
     /// The kubelet's directory, as the node sees it, if the environment names one.
     pub kubelet_dir: Option<String>,
+    /// What to do about AppArmorProfiles.
+    pub apparmor: apparmor::Told,
+    /// What to do about SelinuxProfiles and RawSelinuxProfiles.
+    pub selinux: selinux::Told,
     /// Where health is served.
     pub health_address: SocketAddr,
-    /// Where metrics are served, as plain HTTP without authentication; nowhere if `None`.
-    pub metrics_address: Option<SocketAddr>,
+    /// Where metrics are served.
+    pub metrics_address: SocketAddr,
+    /// And how.
+    pub metrics_access: MetricsAccess,
+}
+
+/// How metrics are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Over TLS, to who has a right to them.
+    Secure {
+        /// Where `tls.crt` and `tls.key` are, or will be.
+        cert_dir: PathBuf,
+    },
+    /// As plain HTTP, to everybody.
+    Insecure,
 }
 
 /// Writes to the API server at once. One takes some milliseconds there.
@@ -70,6 +99,9 @@ pub enum Error {
     /// Two families have one name.
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
+    /// There is nothing to serve metrics with until there is a certificate.
+    #[error("cannot make a certificate for the metrics")]
+    Identity(#[from] IdentityError),
 }
 
 /// Runs the daemon until it is told to end, or until something that it needs is gone.
@@ -77,24 +109,31 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
     info!("starting component: spod");
     let client = spo_kube::client::connect().await?;
     let node = node::identify(&client, &config.node_name).await?;
-    let registry = Registry::new();
+    let (process, families) = (Page::new(PATH)?, Page::new(NODE_PATH)?);
+    spo_kube::controller::register_counters(process.registry())?;
     // Inside a container the file that setup leaves on the host is not visible; there the
     // environment decides (contract 02, 1.8).
     let kubelet = spo_host::kubelet::directory(None, config.kubelet_dir.as_deref());
     let operator_dir = format!("{kubelet}/seccomp/{}", spo_profile::layout::OPERATOR_DIR);
-    let (files, writer) = Files::new(config.node_root, operator_dir);
+    let (files, writer) = Files::new(
+        config.node_root.clone(),
+        operator_dir,
+        spo_host::file::FILE_MODE,
+    );
 
     let (ready, readiness) = watch::channel(Readiness::Err("not in sync with the cluster yet"));
     let context = Context {
-        client,
+        client: client.clone(),
         node,
         reports: Arc::new(Semaphore::new(REPORTS_AT_ONCE)),
         namespace: config.namespace,
         spod: config.spod_name,
     };
+    let counters = |mechanism| Counters::register(families.registry(), mechanism);
+    let (apparmor_counters, selinux_counters) = (counters("apparmor")?, counters("selinux")?);
     let seccomp = seccomp::OnNode {
-        files,
-        counters: Counters::register(&registry, "seccomp")?,
+        files: files.clone(),
+        counters: counters("seccomp")?,
     };
 
     let mut tasks = Tasks::new();
@@ -103,12 +142,16 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
         "health",
         admin::serve(health, admin::health(readiness), tasks.shutdown()),
     );
-    if let Some(address) = config.metrics_address {
-        let listener = admin::listen(address).await?;
-        tasks.spawn(
-            "metrics",
-            admin::serve(listener, admin::metrics(registry), tasks.shutdown()),
-        );
+    let listener = admin::listen(config.metrics_address).await?;
+    let pages = vec![process, families];
+    match config.metrics_access {
+        MetricsAccess::Insecure => {
+            let router = spo_process::metrics::router(pages, None)?;
+            tasks.spawn("metrics", admin::serve(listener, router, tasks.shutdown()));
+        }
+        MetricsAccess::Secure { cert_dir } => {
+            serve_metrics(&mut tasks, listener, pages, client, cert_dir)?;
+        }
     }
     tasks.spawn("files", writer);
     let (offers, offered) = watch::channel(None);
@@ -123,7 +166,50 @@ pub async fn run_daemon(config: Config) -> Result<Ended, Error> {
             shutdown,
         ),
     );
+    let apparmor = apparmor::start(
+        &mut tasks,
+        context.clone(),
+        config.apparmor,
+        files,
+        config.node_root.clone(),
+        apparmor_counters,
+    )
+    .await;
+    let selinux = selinux::start(
+        &mut tasks,
+        context.clone(),
+        config.selinux,
+        config.node_root,
+        selinux_counters,
+    );
+    let offers = vec![offered, apparmor, selinux];
     let shutdown = tasks.shutdown();
-    tasks.spawn("node", node::run(context, vec![offered], ready, shutdown));
+    tasks.spawn("node", node::run(context, offers, ready, shutdown));
     Ok(tasks.run().await)
+}
+
+/// Serves with a certificate of our own until there is one that clients can verify.
+fn serve_metrics(
+    tasks: &mut Tasks,
+    listener: TcpListener,
+    pages: Vec<Page>,
+    client: Client,
+    cert_dir: PathBuf,
+) -> Result<(), Error> {
+    let router = spo_process::metrics::router(pages, Some(Arc::new(Reviewer::new(client))))?;
+    let own = Identity::self_signed("metrics")?;
+    let (identity, shown) = watch::channel(Some(Arc::new(own)));
+    let followed = tls::follow(cert_dir, identity, tasks.shutdown());
+    tasks.spawn("certificate", followed);
+    let shutdown = tasks.shutdown();
+    let served = tls::serve(
+        listener,
+        router,
+        shown,
+        MinVersion::Tls12,
+        Bounds::METRICS,
+        shutdown,
+    );
+    tasks.spawn("metrics", served);
+    Ok(())
 }

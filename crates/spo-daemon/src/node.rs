@@ -113,6 +113,10 @@ impl Reconcile for Controller {
     /// Whether the node has said it.
     type Done = bool;
 
+    fn name(&self) -> String {
+        "node".to_owned()
+    }
+
     fn observe(&mut self, (): ()) -> Vec<(Key, Duration)> {
         vec![(Key, Duration::ZERO)]
     }

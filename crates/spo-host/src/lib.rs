@@ -1,8 +1,9 @@
-//! The node: files under the node root, inotify, libseccomp, and what the kernel offers.
+//! The node: files under the node root, inotify, libseccomp, AppArmor, and what the kernel offers.
 //!
-//! Nothing else of ours opens a file of the node or talks to libseccomp. This crate decides
-//! nothing: it reads, writes, watches, loads and probes. It is synchronous, so callers cross over
-//! with `spawn_blocking`; the one exception is [`watch::DirWatch`], which is a stream.
+//! Nothing else of ours opens a file of the node, talks to libseccomp or runs the compiler of
+//! AppArmor profiles. This crate decides nothing: it reads, writes, watches, loads and probes. It is
+//! synchronous, so callers cross over with `spawn_blocking`; the exceptions are what waits:
+//! [`watch::DirWatch`], [`apparmor::kernel::Changes`] and [`apparmor::parser::Parser`].
 //!
 //! Privileges, per module:
 //!
@@ -10,10 +11,14 @@
 //!   openat2(2), Linux 5.6.
 //! - `watch`: none beyond reading the directory; needs `/proc`.
 //! - `seccomp`: none to compile; `Filter::load` sets no_new_privs, so none to load either.
-//! - `probe`, `kubelet`: none.
+//! - `apparmor`: the securityfs of the host, and CAP_MAC_ADMIN to load and remove; none to compile
+//!   and to look.
+//! - `probe`, `boot`, `kubelet`: none.
 //!
 //! Start reading at `root.rs`, then `file.rs`.
 
+pub mod apparmor;
+pub mod boot;
 pub mod file;
 pub mod kubelet;
 pub mod probe;

@@ -3,6 +3,8 @@
 //! The state of a controller has one owner, this loop. Work runs beside it, at most one piece per
 //! key, on what [`Reconcile::start`] copied out of the state.
 
+mod counters;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -14,6 +16,9 @@ use tokio::task::JoinSet;
 use tracing::{Instrument as _, error, info_span};
 
 use crate::queue::{Outcome, Queue};
+use counters::Counters;
+
+pub use counters::register as register_counters;
 
 /// A reconcile as a whole may take this long. Each write in it has a far shorter deadline; when
 /// thousands of objects come at once, most of the time is waiting for a turn.
@@ -27,6 +32,9 @@ pub trait Reconcile: Send {
     type Event: Send;
     /// What a piece of work brings back.
     type Done: Send + 'static;
+
+    /// What its reconciles are counted as.
+    fn name(&self) -> String;
 
     /// Takes an event in, and says which keys are to be looked at, and after which time.
     fn observe(&mut self, event: Self::Event) -> Vec<(Self::Key, Duration)>;
@@ -50,6 +58,7 @@ pub async fn run<R: Reconcile>(
     mut shutdown: Shutdown,
 ) {
     let mut events = pin!(events);
+    let counters = Counters::of(&reconcile.name());
     let mut queue: Queue<R::Key> = Queue::default();
     let mut work: JoinSet<(R::Key, Option<R::Done>)> = JoinSet::new();
     loop {
@@ -58,6 +67,9 @@ pub async fn run<R: Reconcile>(
                 break;
             };
             start(&mut reconcile, &mut queue, &mut work, key);
+        }
+        if let Some(counters) = &counters {
+            counters.set_waiting(queue.waiting());
         }
         let timer = queue.next_due().filter(|_| queue.running() < concurrency);
         tokio::select! {
@@ -68,6 +80,9 @@ pub async fn run<R: Reconcile>(
                     break;
                 };
                 let (outcome, more) = reconcile.finish(&key, done);
+                if let Some(counters) = &counters {
+                    counters.count(outcome);
+                }
                 queue.done(key, outcome, Instant::now());
                 for key in more {
                     queue.add(key, Instant::now());

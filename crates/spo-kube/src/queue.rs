@@ -108,6 +108,11 @@ impl<K: Ord + Clone> Queue<K> {
         self.waiting.first().map(|(due, _)| *due)
     }
 
+    /// How many keys wait, due or not.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// How many keys are being worked on.
     pub fn running(&self) -> usize {
         self.running

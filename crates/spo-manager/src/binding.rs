@@ -1,7 +1,7 @@
 //! The controller of ProfileBindings: notes which pods use a binding, and keeps it as long.
 //!
 //! Admission writes nothing: what counts is the pods that are there. They are watched in the
-//! namespaces that have bindings, and only there; the watch of all pods that [`crate::seccomp`] has
+//! namespaces that have bindings, and only there; the watch of all pods that [`crate::profile`] has
 //! forgets most of what it sees, and could not tell about the pods that were there before a binding.
 
 mod index;
@@ -106,6 +106,10 @@ impl Reconcile for Controller {
     type Key = Key;
     type Event = Event;
     type Done = Outcome;
+
+    fn name(&self) -> String {
+        "binding".to_owned()
+    }
 
     fn observe(&mut self, event: Event) -> Vec<(Key, Duration)> {
         let (touched, gather) = match event {

@@ -14,19 +14,19 @@ use kube::{Api, Client};
 use spo_kube::watch::watch_named;
 use spo_process::chain::chain;
 use spo_process::tasks::{Shutdown, Tasks};
-use spo_process::tls::{self, Identity, MinVersion};
+use spo_process::tls::{self, Bounds, Identity, MinVersion};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::trust::CONVERSION_SECRET;
 
-/// Starts to serve, with whatever certificate the Secret holds at the time.
+/// Starts to serve, with whatever certificate the Secret holds at the time: that one is returned.
 pub(crate) async fn start(
     tasks: &mut Tasks,
     client: Client,
     namespace: &str,
     address: SocketAddr,
-) -> Result<(), spo_process::admin::Error> {
+) -> Result<watch::Receiver<Option<Arc<Identity>>>, spo_process::admin::Error> {
     let listener = spo_process::admin::listen(address).await?;
     let (identities, identity) = watch::channel(None);
     let secrets: Api<Secret> = Api::namespaced(client, namespace);
@@ -36,12 +36,13 @@ pub(crate) async fn start(
         tls::serve(
             listener,
             spo_webhook::conversion::conversion_router(),
-            identity,
+            identity.clone(),
             MinVersion::Tls12,
+            Bounds::REVIEWS,
             tasks.shutdown(),
         ),
     );
-    Ok(())
+    Ok(identity)
 }
 
 async fn follow(

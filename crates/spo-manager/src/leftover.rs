@@ -1,8 +1,9 @@
 //! Finalizers that upstream has left, and that nobody would ever take away: an object with one could
 //! not be deleted any more.
 //!
-//! SeccompProfiles and ProfileBindings are adopted by their own controllers. The others are looked at here, for as long
-//! as a manager leads: during a change-over a daemon of upstream that still runs may add one again.
+//! Profiles and ProfileBindings are adopted by their own controllers. ProfileRecordings are looked at
+//! here, for as long as a manager leads: during a change-over a daemon of upstream that still runs may
+//! add one again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,11 +16,8 @@ use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use spo_api::apparmor_profile::AppArmorProfile;
 use spo_api::meta;
 use spo_api::profile_recording::ProfileRecording;
-use spo_api::raw_selinux_profile::RawSelinuxProfile;
-use spo_api::selinux_profile::SelinuxProfile;
 use spo_kube::controller::Reconcile;
 use spo_kube::execute::{Cause, execute};
 use spo_kube::queue::Outcome;
@@ -38,12 +36,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs until shutdown.
 pub(crate) async fn run(client: Client, shutdown: Shutdown) {
-    let events = futures::stream::select_all([
-        events::<AppArmorProfile>(&client).boxed(),
-        events::<RawSelinuxProfile>(&client).boxed(),
-        events::<SelinuxProfile>(&client).boxed(),
-        events::<ProfileRecording>(&client).boxed(),
-    ]);
+    let events = events::<ProfileRecording>(&client);
     let controller = Controller {
         client,
         tables: BTreeMap::new(),
@@ -157,6 +150,10 @@ impl Reconcile for Controller {
     type Key = Key;
     type Event = Event;
     type Done = Outcome;
+
+    fn name(&self) -> String {
+        "leftover".to_owned()
+    }
 
     fn observe(&mut self, Event { kind, event }: Event) -> Vec<(Key, Duration)> {
         let row = |held: Held| {

@@ -5,27 +5,32 @@
 //! in memory, small; of pods only those which use a profile. Nothing is listed but at the start, and
 //! the pods of a namespace when its first ProfileBinding comes.
 //!
-//! Tasks: `health`, `conversion`, `certificate` (what conversion is served with) and `lead`, which
-//! runs [`trust`], [`seccomp`], [`binding`], [`spod`] and [`leftover`].
+//! Tasks: `health`, `conversion`, `metrics`, `certificate` (what both are served with) and `lead`, which
+//! runs [`trust`], [`profile`], [`binding`], [`spod`] and [`leftover`].
 
 mod binding;
 mod conversion;
 mod crds;
+mod kind;
 mod leftover;
 mod namespaces;
 mod object;
 mod platform;
-mod seccomp;
+mod profile;
 mod spod;
 mod trust;
 pub mod uninstall;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use kube::Client;
 use spo_kube::lease::Candidate;
+use spo_kube::review::Reviewer;
 use spo_process::admin::{self, Readiness};
+use spo_process::metrics::{PATH, Page};
 use spo_process::tasks::{Ended, Shutdown, Tasks};
+use spo_process::tls::{self, Bounds, MinVersion};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -53,6 +58,8 @@ pub struct Config {
     pub health_address: SocketAddr,
     /// Where conversion is served.
     pub conversion_address: SocketAddr,
+    /// Where metrics are served, over TLS, to who has a right to them.
+    pub metrics_address: SocketAddr,
     /// Which of its jobs it does.
     pub jobs: Jobs,
     /// What the objects that it renders depend on besides the SPOD.
@@ -77,6 +84,9 @@ pub enum Error {
     /// An address is taken.
     #[error(transparent)]
     Admin(#[from] admin::Error),
+    /// Two families have one name.
+    #[error("cannot register metrics")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// Runs the manager until it is told to end. One that loses the lease waits for it again: it still
@@ -92,13 +102,28 @@ pub async fn run_manager(config: Config) -> Result<Ended, Error> {
         "health",
         admin::serve(health, admin::health(readiness), tasks.shutdown()),
     );
-    conversion::start(
+    let identity = conversion::start(
         &mut tasks,
         client.clone(),
         &config.namespace,
         config.conversion_address,
     )
     .await?;
+    let page = Page::new(PATH)?;
+    spo_kube::controller::register_counters(page.registry())?;
+    let reviewer = Arc::new(Reviewer::new(client.clone()));
+    let metrics = spo_process::metrics::router(vec![page], Some(reviewer))?;
+    tasks.spawn(
+        "metrics",
+        tls::serve(
+            admin::listen(config.metrics_address).await?,
+            metrics,
+            identity,
+            MinVersion::Tls12,
+            Bounds::METRICS,
+            tasks.shutdown(),
+        ),
+    );
     let candidate = Candidate::new(
         client.clone(),
         &config.namespace,
@@ -134,7 +159,7 @@ async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
     let namespaces = Namespaces::parse(restriction, &config.namespace);
     info!("{namespaces}");
     let bound = namespaces.clone();
-    let seccomp = seccomp::Context {
+    let profiles = profile::Context {
         client: client.clone(),
         namespace: config.namespace.clone(),
         namespaces,
@@ -153,7 +178,7 @@ async fn work(client: &Client, config: &Config, shutdown: &Shutdown) {
         async {
             if config.jobs.node_status {
                 tokio::join!(
-                    seccomp::run(seccomp, shutdown.clone()),
+                    profile::run(profiles, shutdown.clone()),
                     binding::run(client.clone(), bound, shutdown.clone()),
                 );
             }

@@ -2,6 +2,8 @@
 //!
 //! A cluster has far more pods than pods with a profile of ours; of the others nothing stays.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1;
 use kube::core::ObjectMeta;
 use kube::{Resource, ResourceExt as _};
@@ -11,6 +13,10 @@ use spo_api::node_status::{
     ProfileState, SecurityProfileNodeStatus, SecurityProfileNodeStatusSpec,
     SecurityProfileNodeStatusStatus,
 };
+use spo_profile::layout;
+use spo_profile::selinux::name::BlockName;
+
+use crate::kind::Use;
 
 /// A pod.
 #[derive(Resource, Deserialize, Clone, Debug)]
@@ -48,22 +54,61 @@ struct Container {
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct SecurityContext {
-    seccomp_profile: Option<SeccompProfile>,
+    seccomp_profile: Option<LocalProfile>,
+    app_armor_profile: Option<LocalProfile>,
+    se_linux_options: Option<SelinuxOptions>,
+}
+
+impl SecurityContext {
+    fn uses(&self) -> impl Iterator<Item = Use> + use<> {
+        let seccomp = self.seccomp_profile.as_ref().and_then(LocalProfile::named);
+        let apparmor = self.app_armor_profile.as_ref();
+        let apparmor = apparmor.and_then(LocalProfile::named);
+        let selinux = self.se_linux_options.as_ref();
+        let selinux = selinux.and_then(|options| options.r#type.as_deref());
+        let all = [
+            seccomp.and_then(seccomp_file),
+            apparmor.map(|name| Use::AppArmor(name.to_owned())),
+            selinux.and_then(BlockName::of_usage).map(Use::SelinuxType),
+        ];
+        all.into_iter().flatten()
+    }
+}
+
+/// The file in the operator directory that a path below the directory of the kubelet means.
+fn seccomp_file(path: &str) -> Option<Use> {
+    let file = path.strip_prefix(layout::OPERATOR_DIR)?.strip_prefix('/')?;
+    (!file.contains('/')).then(|| Use::SeccompFile(file.to_owned()))
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct SeccompProfile {
+struct LocalProfile {
     r#type: String,
     localhost_profile: Option<String>,
 }
 
-/// The annotation by which pods of old clusters name their profile.
-const OLD_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/pod";
+impl LocalProfile {
+    fn named(&self) -> Option<&str> {
+        let localhost = self.r#type == "Localhost";
+        self.localhost_profile.as_deref().filter(|_| localhost)
+    }
+}
+
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+struct SelinuxOptions {
+    r#type: Option<String>,
+}
+
+/// The annotation by which pods of old clusters name their seccomp profile.
+const OLD_SECCOMP: &str = "seccomp.security.alpha.kubernetes.io/pod";
+/// How the annotations begin by which pods of old clusters name the AppArmor profile of a container.
+const OLD_APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 impl Pod {
-    /// The files in the operator directory that the pod uses. None once it has ended.
-    pub(crate) fn seccomp_files(&self) -> Vec<String> {
+    /// What the pod uses that may be a profile of ours, sorted. None once it has ended.
+    pub(crate) fn uses(&self) -> Vec<Use> {
         if matches!(self.status.phase.as_str(), "Succeeded" | "Failed") {
             return Vec::new();
         }
@@ -80,23 +125,20 @@ impl Pod {
             .chain(ephemeral_containers)
             .filter_map(|container| container.security_context.as_ref())
             .chain(security_context);
-        let profiles = contexts.filter_map(|context| context.seccomp_profile.as_ref());
-        let named = profiles
-            .filter(|profile| profile.r#type == "Localhost")
-            .filter_map(|profile| profile.localhost_profile.as_deref());
-        let annotated = self
-            .annotations()
-            .get(OLD_ANNOTATION)
-            .and_then(|value| value.strip_prefix("localhost/"));
-        let mut files: Vec<String> = named
+        let annotated = self.annotations().iter().filter_map(|(key, value)| {
+            let name = value.strip_prefix("localhost/")?;
+            if key == OLD_SECCOMP {
+                seccomp_file(name)
+            } else {
+                let container = key.strip_prefix(OLD_APPARMOR);
+                container.map(|_| Use::AppArmor(name.to_owned()))
+            }
+        });
+        let uses: BTreeSet<Use> = contexts
+            .flat_map(SecurityContext::uses)
             .chain(annotated)
-            .filter_map(|path| path.strip_prefix("operator/"))
-            .filter(|file| !file.contains('/'))
-            .map(str::to_owned)
             .collect();
-        files.sort_unstable();
-        files.dedup();
-        files
+        uses.into_iter().collect()
     }
 
     /// The node on which the pod runs a daemon of ours, if it is one.
@@ -155,7 +197,7 @@ pub(crate) struct NodeReport {
 }
 
 /// Objects in the shape of an old release must not fail the list.
-fn lenient<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
+pub(crate) fn lenient<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     let value = Value::deserialize(deserializer)?;
@@ -204,11 +246,47 @@ spec:
   - securityContext: {seccompProfile: {type: Localhost, localhostProfile: operator/c.json}}
   - securityContext: {seccompProfile: {type: Localhost, localhostProfile: other/d.json}}
 ";
+        let file = |name: &str| Use::SeccompFile(name.to_owned());
         assert_eq!(
-            pod(running).seccomp_files(),
-            ["a.json", "c.json", "old.json", "pod.json"]
+            pod(running).uses(),
+            ["a.json", "c.json", "old.json", "pod.json"].map(file)
         );
         let ended = format!("{running}status: {{phase: Succeeded}}\n");
-        assert!(pod(&ended).seccomp_files().is_empty());
+        assert!(pod(&ended).uses().is_empty());
+    }
+
+    #[test]
+    fn selinux_types_and_apparmor_profiles_of_every_container_count() {
+        let text = "
+metadata:
+  name: web
+  annotations:
+    container.apparmor.security.beta.kubernetes.io/a: localhost/old
+    container.apparmor.security.beta.kubernetes.io/b: runtime/default
+    example.com/c: localhost/other
+spec:
+  securityContext:
+    seLinuxOptions: {type: pod.process}
+    appArmorProfile: {type: Localhost, localhostProfile: pod}
+  containers:
+  - securityContext:
+      seLinuxOptions: {type: a.process, level: s0}
+      appArmorProfile: {type: Localhost, localhostProfile: a}
+  - securityContext:
+      seLinuxOptions: {type: spc_t}
+      appArmorProfile: {type: Unconfined}
+  - securityContext: {seLinuxOptions: {level: s0}}
+  initContainers:
+  - securityContext: {seLinuxOptions: {type: b.process}}
+  ephemeralContainers:
+  - securityContext: {appArmorProfile: {type: Localhost, localhostProfile: c}}
+";
+        let types = ["a", "b", "pod"];
+        let types = types.map(|name| Use::SelinuxType(BlockName::parse(name).unwrap()));
+        let names = ["a", "c", "old", "pod"].map(|name| Use::AppArmor(name.to_owned()));
+        let expected: Vec<Use> = types.into_iter().chain(names).collect();
+        assert_eq!(pod(text).uses(), expected);
+        let ended = format!("{text}status: {{phase: Failed}}\n");
+        assert!(pod(&ended).uses().is_empty());
     }
 }

@@ -149,6 +149,10 @@ impl Reconcile for Controller {
     type Event = Event;
     type Done = Done;
 
+    fn name(&self) -> String {
+        "spod".to_owned()
+    }
+
     fn observe(&mut self, event: Event) -> Vec<(String, Duration)> {
         let mut keys = Vec::new();
         match event {

@@ -1,17 +1,14 @@
-//! The health and metrics endpoints of a process, as plain HTTP.
+//! The health endpoint of a process, and serving as plain HTTP.
 //!
 //! Health is judged in the background by whoever knows; a request only reads the verdict, so that
 //! a probe can not be slow.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::StatusCode;
 use axum::routing::get;
-use prometheus::{Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -33,15 +30,15 @@ pub enum Error {
     },
 }
 
-/// Listens for `/healthz` (the process runs), `/readyz` (it has seen the cluster once) and
-/// `/metrics`, `/metrics-spod` if a registry is given.
+/// Listens.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address)
         .await
         .map_err(|source| Error::Listen { address, source })
 }
 
-/// The health routes. `/healthz` is green as long as the process can answer at all: a feature that
+/// The health routes: `/healthz` (the process runs) and `/readyz` (it has seen the cluster once).
+/// `/healthz` is green as long as the process can answer at all: a feature that
 /// the node lacks is reported in the objects, not by a restart loop (contract 02, 12.5).
 pub fn health(readiness: watch::Receiver<Readiness>) -> Router {
     Router::new()
@@ -54,30 +51,6 @@ async fn ready(State(readiness): State<watch::Receiver<Readiness>>) -> (StatusCo
     match *readiness.borrow() {
         Ok(()) => (StatusCode::OK, "ok"),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
-    }
-}
-
-/// The metrics routes.
-pub fn metrics(registry: Registry) -> Router {
-    let registry = Arc::new(registry);
-    Router::new()
-        .route("/metrics", get(exposition))
-        .route("/metrics-spod", get(exposition))
-        .with_state(registry)
-}
-
-async fn exposition(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
-    match TextEncoder::new().encode_to_string(&registry.gather()) {
-        Ok(text) => (
-            StatusCode::OK,
-            [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)],
-            text,
-        ),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
-            error.to_string(),
-        ),
     }
 }
 

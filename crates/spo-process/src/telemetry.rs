@@ -25,6 +25,7 @@ pub fn init(verbosity: u8, filter: Option<&str>) {
         "spo_kube",
         "spo_host",
         "spo_process",
+        "spo_selinuxd",
         "spo_webhook",
     ]
     .map(|name| format!("{name}={level}"))

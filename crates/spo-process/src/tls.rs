@@ -1,12 +1,15 @@
 //! The TLS implementation of the process, and serving with it.
 //!
-//! [`Identity`] is what a server shows, and [`serve`] is the server.
+//! [`Identity`] is what a server shows, [`follow`] keeps it at what two files say, and [`serve`] is
+//! the server.
 
+mod follow;
 mod identity;
 mod server;
 
+pub use follow::follow;
 pub use identity::{Identity, IdentityError};
-pub use server::{MinVersion, serve};
+pub use server::{Bounds, MinVersion, serve};
 
 /// Makes ring the provider of rustls for the whole process. To be called once, first thing in
 /// `main`: clients that are built without a provider panic.

@@ -84,6 +84,52 @@ pub fn rival(name: &ProfileName) -> Option<ProfileName> {
     other.ok()
 }
 
+/// The directory of the node which holds the text of AppArmor profiles.
+pub const APPARMOR_DIR: &str = "/etc/apparmor.d";
+
+/// What AppArmor itself keeps in [`APPARMOR_DIR`] (apparmor.d(5), rc.apparmor.functions).
+const APPARMOR_OWN: [&str; 8] = [
+    "abi",
+    "abstractions",
+    "cache",
+    "cache.d",
+    "disable",
+    "force-complain",
+    "local",
+    "tunables",
+];
+
+/// A profile name which has no file in [`APPARMOR_DIR`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "metadata.name: {name:?} can not be the name of an AppArmor profile, because {file:?} is \
+     no file for one in /etc/apparmor.d; give the profile another name"
+)]
+pub struct NoAppArmorFile {
+    /// The name of the profile.
+    pub name: String,
+    /// What its file would be called.
+    pub file: String,
+}
+
+/// The name of the file of an AppArmor profile in [`APPARMOR_DIR`]: that of the profile, with `.`
+/// for `/` and without dots at both ends (contract 02a, 4.5).
+///
+/// # Errors
+/// Nothing is left of the name, it is too long, or AppArmor uses it itself.
+pub fn apparmor_file(name: &str) -> Result<String, NoAppArmorFile> {
+    let file = name.replace('/', ".");
+    let file = file.trim_matches('.');
+    let is_taken = APPARMOR_OWN.contains(&file);
+    if file.is_empty() || file.len() > NAME_MAX || file.contains('\0') || is_taken {
+        return Err(NoAppArmorFile {
+            name: name.to_owned(),
+            file: file.to_owned(),
+        });
+    }
+    Ok(file.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +183,34 @@ mod tests {
         );
         let suffixed = format!("{}.json", "a".repeat(248));
         assert_eq!(seccomp_file(&name(&suffixed)), Ok(suffixed));
+    }
+
+    #[test]
+    fn files_of_apparmor_are_flat() {
+        for (profile, file) in [
+            ("web", "web"),
+            ("a.b-c", "a.b-c"),
+            ("/usr/bin/man", "usr.bin.man"),
+            ("../../etc/passwd", "etc.passwd"),
+            ("./a/.", "a"),
+        ] {
+            assert_eq!(apparmor_file(profile).as_deref(), Ok(file), "{profile}");
+        }
+        for none in [
+            "",
+            ".",
+            "..",
+            "/",
+            "./..",
+            "abstractions",
+            "tunables/",
+            "local",
+            "a\0",
+        ] {
+            assert!(apparmor_file(none).is_err(), "{none}");
+        }
+        assert!(apparmor_file(&"a".repeat(253)).is_ok());
+        assert!(apparmor_file(&"a".repeat(256)).is_err());
     }
 
     #[test]

@@ -13,11 +13,14 @@
 //! | `decide` | what a container runtime makes of it ([`seccomp::decide`]) |
 //! | `parse`, `render` | OCI runtime JSON ([`seccomp::parse`], [`seccomp::render`]) |
 //!
+//! An AppArmorProfile is checked and rendered in one go ([`apparmor::render`]).
+//!
 //! Start reading at [`layout`], then [`seccomp`].
 
 // Foreign bytes come in here; a position that is not there must be a value, not a panic.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
 
+pub mod apparmor;
 pub mod layout;
 pub mod seccomp;
 pub mod selinux;

@@ -1,6 +1,6 @@
 //! Golden files: a case is a manifest, and beside it the bytes which a node gets.
 //!
-//! `tests/golden/seccomp/*.yaml` are cases of ours. Every SeccompProfile in `examples/` at the top
+//! `tests/golden/seccomp/*.yaml` and `tests/golden/selinux/*.yaml` are cases of ours. Every SeccompProfile in `examples/` at the top
 //! of the repository is one as well, with its base profiles resolved among the examples.
 //! `UPDATE_GOLDEN=1 cargo test -p spo-profile` writes what is rendered; read it before committing.
 #![expect(clippy::print_stderr, reason = "a test says what differs")]
@@ -14,10 +14,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+use spo_api::raw_selinux_profile::RawSelinuxProfile;
 use spo_api::seccomp_profile::{SeccompProfile, SeccompProfileSpec};
+use spo_api::selinux_profile::SelinuxProfile;
+use spo_api::spod::SelinuxOptions;
 use spo_profile::seccomp::resolve::{BaseRef, Progress, Resolver};
 use spo_profile::seccomp::validate::validate;
 use spo_profile::seccomp::{parse, render};
+use spo_profile::selinux::limits::Limits;
+use spo_profile::selinux::name::BlockName;
+use spo_profile::selinux::{cil, raw};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -38,18 +45,22 @@ fn manifests(folder: &Path, prefix: &str) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> SeccompProfile {
+    read_as(path)
+}
+
+fn read_as<T: DeserializeOwned>(path: &Path) -> T {
     let text = fs::read_to_string(path).unwrap();
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"))
 }
 
 /// Compares with the golden file and returns whether that is up to date.
-fn is_golden(folder: &str, manifest: &Path, rendered: &[u8]) -> bool {
+fn is_golden(folder: &str, manifest: &Path, extension: &str, rendered: &[u8]) -> bool {
     let name = manifest.file_name().unwrap();
     let golden = root()
         .join("tests/golden")
         .join(folder)
         .join(name)
-        .with_extension("json");
+        .with_extension(extension);
     if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
         fs::write(&golden, rendered).unwrap();
     }
@@ -70,7 +81,7 @@ fn seccomp_files_are_rendered_byte_for_byte() {
     let cases = manifests(&root().join("tests/golden/seccomp"), "");
     let stale: Vec<&PathBuf> = cases
         .iter()
-        .filter(|path| !is_golden("seccomp", path, &render::render(&read(path).spec)))
+        .filter(|path| !is_golden("seccomp", path, "json", &render::render(&read(path).spec)))
         .collect();
     assert_eq!(
         stale,
@@ -107,7 +118,7 @@ fn examples_are_rendered_and_run() {
         assert!(render::is_rendered(&rendered), "{path:?}");
         let parsed = parse::parse(&rendered).unwrap();
         assert_eq!((parsed.spec, parsed.losses), (spec, vec![]), "{path:?}");
-        if !is_golden("examples", path, &rendered) {
+        if !is_golden("examples", path, "json", &rendered) {
             stale.push(path);
         }
     }
@@ -133,4 +144,42 @@ fn resolve(name: &str, examples: &BTreeMap<String, SeccompProfileSpec>) -> Secco
             Progress::Failed(error) => panic!("{name}: {error}"),
         }
     }
+}
+
+/// The text of a case. A raw profile has a policy.
+fn policy(manifest: &Path) -> String {
+    let limits = Limits::of(&SelinuxOptions {
+        allowed_system_profiles: vec!["container".to_owned(), "net_container".to_owned()],
+        ..SelinuxOptions::default()
+    });
+    let name = |name: Option<String>| BlockName::parse(&name.unwrap()).unwrap();
+    let profile: RawSelinuxProfile = read_as(manifest);
+    if let Some(policy) = profile.spec.policy {
+        raw::check(&policy, &|name| limits.permits_system(name)).unwrap();
+        return raw::wrap(&name(profile.metadata.name), &policy);
+    }
+    let profile: SelinuxProfile = read_as(manifest);
+    let name = name(profile.metadata.name);
+    let text = cil::render(&name, &profile.spec, &limits).unwrap();
+    let expected = (name.clone(), cil::canonical(&name, &profile.spec));
+    assert_eq!(
+        cil::parse::parse(&text, &limits),
+        Ok(expected),
+        "{manifest:?}"
+    );
+    text
+}
+
+#[test]
+fn selinux_modules_are_rendered_byte_for_byte() {
+    let cases = manifests(&root().join("tests/golden/selinux"), "");
+    let stale: Vec<&PathBuf> = cases
+        .iter()
+        .filter(|path| !is_golden("selinux", path, "cil", policy(path).as_bytes()))
+        .collect();
+    assert_eq!(
+        stale,
+        [] as [&PathBuf; 0],
+        "run with UPDATE_GOLDEN=1 and read the difference"
+    );
 }

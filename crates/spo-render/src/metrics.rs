@@ -44,18 +44,46 @@ pub(crate) fn render_service(context: Context<'_>) -> Vec<Value> {
     })]
 }
 
-/// The ServiceMonitor, where the kind is served.
+/// The ServiceMonitor, where the kind is served. Its first two endpoints, the daemons, are
+/// upstream's; those of the managers and of the webhook need no switch, and have none.
 pub(crate) fn render_monitor(context: Context<'_>) -> Vec<Value> {
     if !context.facts.service_monitors {
         return vec![];
     }
-    let endpoint = |path: &str| endpoint(context.facts, context.settings.metrics, path);
+    let facts = context.facts;
+    let issued = authority(&facts.certificates);
+    let daemon = |path: &str| match context.settings.metrics {
+        Metrics::Secure => secure(
+            facts,
+            path,
+            scheme(Metrics::Secure),
+            (names::METRICS_SERVICE, names::METRICS_SECRET, issued),
+        ),
+        Metrics::Insecure => endpoint(path, scheme(Metrics::Insecure)),
+    };
+    let manager = (
+        names::MANAGER_SERVICE,
+        names::MANAGER_SECRET,
+        Authority::Own,
+    );
+    let webhook = (names::WEBHOOK_SERVICE, names::WEBHOOK_SECRET, issued);
+    let webhook = context
+        .settings
+        .webhook
+        .as_ref()
+        .map(|_| secure(facts, "/metrics", names::WEBHOOK_METRICS, webhook));
+    let mut endpoints = vec![
+        daemon("/metrics"),
+        daemon("/metrics-spod"),
+        secure(facts, "/metrics", names::MANAGER_METRICS, manager),
+    ];
+    endpoints.extend(webhook);
     vec![json!({
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",
         "metadata": object::namespaced(context.facts, MONITOR, More::default()),
         "spec": {
-            "endpoints": [endpoint("/metrics"), endpoint("/metrics-spod")],
+            "endpoints": endpoints,
             "selector": {"matchExpressions": [
                 {"key": "app", "operator": "In", "values": [names::OPERATOR]},
             ]},
@@ -63,23 +91,64 @@ pub(crate) fn render_monitor(context: Context<'_>) -> Vec<Value> {
     })]
 }
 
-fn endpoint(facts: &Facts, metrics: Metrics, path: &str) -> Value {
-    let scheme = scheme(metrics);
-    let (authorization, tls) = match metrics {
-        Metrics::Insecure => (None, None),
-        Metrics::Secure => (
-            Some(json!({"credentials": {"name": TOKEN_SECRET, "key": "token"}})),
-            Some(tls(facts)),
-        ),
-    };
+/// An endpoint that everybody may read. Two paths of one pod would be the same target to
+/// Prometheus, with samples of `up` and of the process that contradict each other; the label tells
+/// them apart.
+fn endpoint(path: &str, port: &str) -> Value {
     json!({
         "path": path,
         "interval": SCRAPE_INTERVAL,
-        "port": scheme,
-        "scheme": scheme,
-        "authorization": authorization,
-        "tlsConfig": tls,
+        "port": port,
+        "scheme": "http",
+        "relabelings": [{"sourceLabels": ["__metrics_path__"], "targetLabel": "metrics_path"}],
     })
+}
+
+/// Whose certificate a server shows.
+#[derive(Clone, Copy)]
+enum Authority {
+    /// Ours.
+    Own,
+    /// cert-manager's self-signed issuer: a certificate is its own authority.
+    Itself,
+    /// The service CA of OpenShift.
+    Service,
+}
+
+fn authority(certificates: &Certificates) -> Authority {
+    match certificates {
+        Certificates::SelfManaged { .. } => Authority::Own,
+        Certificates::CertManager => Authority::Itself,
+        Certificates::OpenShift => Authority::Service,
+    }
+}
+
+/// An endpoint for who has a right to it, and is what it says it is.
+fn secure(
+    facts: &Facts,
+    path: &str,
+    port: &str,
+    (service, secret, authority): (&str, &str, Authority),
+) -> Value {
+    let server_name = format!("{service}.{}.svc", facts.namespace);
+    let ca = |key: &str| {
+        json!({
+            "serverName": server_name,
+            "ca": {"secret": {"name": secret, "key": key}},
+        })
+    };
+    let tls = match authority {
+        Authority::Own => ca("ca.crt"),
+        Authority::Service if facts.namespace.starts_with("openshift-") => {
+            json!({"serverName": server_name, "caFile": OPENSHIFT_CA_FILE})
+        }
+        Authority::Itself | Authority::Service => ca("tls.crt"),
+    };
+    let mut endpoint = endpoint(path, port);
+    endpoint["scheme"] = "https".into();
+    endpoint["authorization"] = json!({"credentials": {"name": TOKEN_SECRET, "key": "token"}});
+    endpoint["tlsConfig"] = tls;
+    endpoint
 }
 
 fn scheme(metrics: Metrics) -> &'static str {
@@ -87,20 +156,4 @@ fn scheme(metrics: Metrics) -> &'static str {
         Metrics::Secure => "https",
         Metrics::Insecure => "http",
     }
-}
-
-fn tls(facts: &Facts) -> Value {
-    let server_name = format!("{}.{}.svc", names::METRICS_SERVICE, facts.namespace);
-    // The Secrets of cert-manager's self-signed issuer are their own authority; ours have one.
-    let key = match facts.certificates {
-        Certificates::OpenShift if facts.namespace.starts_with("openshift-") => {
-            return json!({"serverName": server_name, "caFile": OPENSHIFT_CA_FILE});
-        }
-        Certificates::OpenShift | Certificates::CertManager => "tls.crt",
-        Certificates::SelfManaged { .. } => "ca.crt",
-    };
-    json!({
-        "serverName": server_name,
-        "ca": {"secret": {"name": names::METRICS_SECRET, "key": key}},
-    })
 }

@@ -23,6 +23,16 @@ pub(crate) const OPENSHIFT_SERVING_CERT: &str =
     "service.beta.openshift.io/serving-cert-secret-name";
 /// Port, also its number in the pod, where the webhook and the metrics listen.
 pub(crate) const TLS_PORT: u16 = 9443;
+/// Port, also its number in the pod, where manager and webhook serve their metrics.
+pub(crate) const OWN_METRICS_PORT: u16 = 8080;
+/// Service in front of the managers, from the static manifests.
+pub(crate) const MANAGER_SERVICE: &str = "conversion-service";
+/// Secret with the serving certificate of the managers, which is always ours.
+pub(crate) const MANAGER_SECRET: &str = "conversion-server-cert";
+/// Name of the port of metrics in the Service of the managers.
+pub(crate) const MANAGER_METRICS: &str = "manager-metrics";
+/// Name of the port of metrics in the Service and the pods of the webhook.
+pub(crate) const WEBHOOK_METRICS: &str = "webhook-metrics";
 /// Port of health.
 pub(crate) const HEALTH_PORT: u16 = 8085;
 /// Name of the port of health.

@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) metrics: Metrics,
     pub(crate) memory: Memory,
     pub(crate) apparmor: Apparmor,
+    /// Whether AppArmorProfiles with a policy are installed, too. Not without the others.
+    pub(crate) raw_apparmor: bool,
     pub(crate) selinux: Option<Selinux>,
     /// SELinux type of our containers; absent where somebody set it to nothing.
     pub(crate) type_tag: Option<String>,
@@ -136,6 +138,7 @@ pub(crate) fn settle(
         enable_insecure_metrics_access,
         enable_memory_optimization,
         enable_app_armor,
+        enable_raw_app_armor_profiles,
         host_proc_volume_path,
         image_pull_secrets,
         daemon_resource_requirements,
@@ -172,6 +175,15 @@ pub(crate) fn settle(
         .granted(
             offers.apparmor,
             "this version does not install AppArmorProfiles",
+        );
+    let raw_apparmor = requests
+        .ask(
+            "spec.enableRawAppArmorProfiles",
+            enable_raw_app_armor_profiles.unwrap_or_default(),
+        )
+        .granted(
+            apparmor,
+            "no AppArmorProfiles are installed: set spec.enableAppArmor, too",
         );
     let (type_tag, selinux) = settle_selinux(selinux_spec, facts, &mut requests);
     let log_enricher = requests
@@ -221,6 +233,7 @@ pub(crate) fn settle(
         } else {
             Apparmor::Off
         },
+        raw_apparmor,
         selinux,
         type_tag,
         log_enricher: log_enricher.then_some(LogEnricher {

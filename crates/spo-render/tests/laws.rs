@@ -24,6 +24,10 @@ const TOGGLES: &[Toggle] = &[
         flip(&mut spec.enable_memory_optimization);
     }),
     ("enableAppArmor", |spec| flip(&mut spec.enable_app_armor)),
+    ("enableRawAppArmorProfiles", |spec| {
+        let enable = &mut spec.enable_raw_app_armor_profiles;
+        *enable = Some(!enable.unwrap_or_default());
+    }),
     ("selinux.enable", |spec| {
         let enable = &mut selinux(spec).enable;
         *enable = Some(!enable.unwrap_or_default());
@@ -86,6 +90,7 @@ prop_compose! {
         ]),
         verbosity in maybe(vec![json!(0), json!(3)]),
         groups in vec(any::<bool>(), 3),
+        raw_apparmor in any::<Option<bool>>(),
     ) -> Spec {
         let group = |present: bool, group: Value| if present { group } else { Value::Null };
         let value = json!({
@@ -94,6 +99,7 @@ prop_compose! {
             "enableInsecureMetricsAccess": switches[1],
             "enableMemoryOptimization": switches[2],
             "enableAppArmor": switches[3],
+            "enableRawAppArmorProfiles": raw_apparmor,
             "hostProcVolumePath": proc,
             "imagePullSecrets": secrets,
             "daemonResourceRequirements": resources,

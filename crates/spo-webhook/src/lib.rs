@@ -3,15 +3,15 @@
 //! Nothing is written, so that any number of webhooks may run, without a leader. No request waits
 //! for the API server: what a decision needs of the cluster is in memory.
 //!
-//! Needs of the API server: read the profiles of every kind, ProfileBindings and the configuration.
+//! Needs of the API server: read the profiles of every kind, ProfileBindings and the configuration;
+//! ask who reads metrics.
 //!
 //! Tasks: `certificate` (follows the files of a Secret), `cluster` (fills the cache), `ready`,
-//! `webhook` (the server) and `admin` (health and metrics). Start reading at [`admission`] and
+//! `webhook` (the server), `metrics` and `health`. Start reading at [`admission`] and
 //! [`conversion`].
 
 pub mod admission;
 pub mod cache;
-mod certificate;
 mod cluster;
 pub mod conversion;
 mod http;
@@ -22,10 +22,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use prometheus::Registry;
+use spo_kube::review::Reviewer;
 use spo_process::admin::{self, Readiness};
+use spo_process::metrics::{PATH, Page};
 use spo_process::tasks::{Ended, Shutdown, Tasks};
-use spo_process::tls::{self, Identity, MinVersion};
+use spo_process::tls::{self, Bounds, Identity, MinVersion};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -45,8 +46,10 @@ pub struct Config {
     pub min_version: MinVersion,
     /// Where `tls.crt` and `tls.key` are, or will be.
     pub cert_dir: PathBuf,
-    /// Where health and metrics are served, as plain HTTP.
+    /// Where health is served, as plain HTTP.
     pub health_address: SocketAddr,
+    /// Where metrics are served, over TLS, to who has a right to them.
+    pub metrics_address: SocketAddr,
 }
 
 /// A webhook that could not be started.
@@ -67,8 +70,8 @@ pub enum Error {
 pub async fn run_webhook(config: Config) -> Result<Ended, Error> {
     info!("starting component: security-profiles-operator-webhook");
     let client = spo_kube::client::connect().await?;
-    let registry = Registry::new();
-    let metrics = Metrics::register(&registry)?;
+    let page = Page::new(PATH)?;
+    let metrics = Metrics::register(page.registry())?;
     let cache = Arc::new(RwLock::new(Cache::new(&config.spod_name)));
     let (identity, identity_seen) = watch::channel(None);
     let (synced, synced_seen) = watch::channel(false);
@@ -76,20 +79,31 @@ pub async fn run_webhook(config: Config) -> Result<Ended, Error> {
 
     let mut tasks = Tasks::new();
     let listener = admin::listen(config.health_address).await?;
-    let routes = admin::health(readiness).merge(admin::metrics(registry));
-    tasks.spawn("admin", admin::serve(listener, routes, tasks.shutdown()));
+    let routes = admin::health(readiness);
+    tasks.spawn("health", admin::serve(listener, routes, tasks.shutdown()));
+    let reviewer = Arc::new(Reviewer::new(client.clone()));
+    let served = tls::serve(
+        admin::listen(config.metrics_address).await?,
+        spo_process::metrics::router(vec![page], Some(reviewer))?,
+        identity_seen.clone(),
+        config.min_version,
+        Bounds::METRICS,
+        tasks.shutdown(),
+    );
+    tasks.spawn("metrics", served);
     let listener = admin::listen(config.listen_address).await?;
     let served = tls::serve(
         listener,
         server::router(&cache, &metrics),
         identity_seen.clone(),
         config.min_version,
+        Bounds::REVIEWS,
         tasks.shutdown(),
     );
     tasks.spawn("webhook", served);
     let judged = judge(identity_seen, synced_seen, ready, tasks.shutdown());
     tasks.spawn("ready", judged);
-    let followed = certificate::follow(config.cert_dir, identity, tasks.shutdown());
+    let followed = tls::follow(config.cert_dir, identity, tasks.shutdown());
     tasks.spawn("certificate", followed);
     let followed = cluster::follow(client, config.namespace, cache, synced, tasks.shutdown());
     tasks.spawn("cluster", followed);

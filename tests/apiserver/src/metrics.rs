@@ -1,5 +1,8 @@
 //! Metrics: of a daemon, and of the API server.
 
+use std::path::Path;
+use std::process::Command;
+
 use kube::Client;
 use kube::core::Request;
 use kube::core::params::GetParams;
@@ -27,6 +30,78 @@ pub async fn get(port: u16, path: &str) -> Result<(u16, String), String> {
         .and_then(|code| code.parse().ok())
         .ok_or("no status")?;
     Ok((code, body.to_owned()))
+}
+
+/// Whom to ask over TLS, and as whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Secure<'a> {
+    /// The port, of [`crate::service::host`].
+    pub port: u16,
+    /// The name that the certificate has to have.
+    pub name: &'a str,
+    /// A file with the authority to trust; nobody is trusted, and everything taken, without.
+    pub authority: Option<&'a Path>,
+    /// The bearer token.
+    pub token: Option<&'a str>,
+}
+
+/// An answer over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub code: u16,
+    /// The version of HTTP.
+    pub version: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Secure<'_> {
+    /// Asks with curl: nothing of ours is on this side.
+    pub fn get(&self, path: &str) -> Result<Answer, String> {
+        self.curl(path, &[])
+    }
+
+    /// The same, with more arguments of curl.
+    pub fn curl(&self, path: &str, more: &[&str]) -> Result<Answer, String> {
+        let Self {
+            port,
+            name,
+            authority,
+            token,
+        } = self;
+        let mut command = Command::new("curl");
+        command
+            .env_clear()
+            .args(["--silent", "--show-error", "--max-time", "40"])
+            .args(["--noproxy", "*", "--write-out"])
+            .arg("\n%{http_code} %{http_version}")
+            .arg("--resolve")
+            .arg(format!("{name}:{port}:{}", crate::service::host()));
+        match authority {
+            Some(file) => command.arg("--cacert").arg(file),
+            None => command.arg("--insecure"),
+        };
+        if let Some(token) = token {
+            command.arg("--header");
+            command.arg(format!("Authorization: Bearer {token}"));
+        }
+        command
+            .args(more)
+            .arg(format!("https://{name}:{port}{path}"));
+        let output = command.output().map_err(|error| format!("curl: {error}"))?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let (body, last) = text.rsplit_once('\n').ok_or("no status")?;
+        let (code, version) = last.split_once(' ').ok_or("no status")?;
+        Ok(Answer {
+            code: code.parse().map_err(|_| format!("no status: {last}"))?,
+            version: version.to_owned(),
+            body: body.to_owned(),
+        })
+    }
 }
 
 /// The API server's metrics.

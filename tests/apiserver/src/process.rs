@@ -8,6 +8,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::{SOON, eventually};
 
+/// How many lines of its log a failed test shows.
+const LOG_LINES: usize = 40;
+
 /// A running component.
 #[derive(Debug)]
 pub struct Process {
@@ -97,6 +100,19 @@ impl Process {
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Prints the end of its log, for a test which fails.
+    pub fn show_log(&self) {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        eprintln!(
+            "---- the end of the log of {}, process {}\n{}",
+            self.name,
+            self.pid(),
+            tail.join("\n")
+        );
     }
 }
 

@@ -30,9 +30,6 @@ use crate::{audit, env, files, metrics, profile, service};
 /// One rig at a time.
 static ONE: Mutex<()> = Mutex::const_new(());
 
-/// How many lines of each log a failed test shows.
-const LOG_LINES: usize = 40;
-
 /// What a test works with.
 pub struct Rig {
     /// The administrator.
@@ -43,6 +40,11 @@ pub struct Rig {
     pub verbosity: u8,
     managers: BTreeMap<String, Process>,
     nodes: BTreeMap<String, Node>,
+    /// Where the managers and the webhook that were started last serve metrics, on
+    /// [`service::host`].
+    pub manager_metrics: u16,
+    /// The same, of the webhook.
+    pub webhook_metrics: u16,
     directory: TempDir,
     _one: MutexGuard<'static, ()>,
 }
@@ -55,7 +57,12 @@ pub struct Node {
     pub root: PathBuf,
     /// The kubeconfig of its daemon.
     pub kubeconfig: PathBuf,
-    metrics_port: u16,
+    /// What its daemon is told besides what every daemon is told.
+    pub arguments: Vec<String>,
+    /// Where the daemon serves metrics: of 127.0.0.1, and of [`service::host`] in secure mode.
+    pub metrics_port: u16,
+    /// Where the daemon finds the certificate of its metrics.
+    pub certificates: PathBuf,
     health_port: u16,
     log: PathBuf,
     daemon: Option<Process>,
@@ -79,9 +86,11 @@ impl Node {
         files::directory(&self.root)
     }
 
-    /// The metrics of the daemon.
+    /// The metrics of the daemon, served to everybody.
     pub async fn metrics(&self) -> String {
-        let (code, text) = metrics::get(self.metrics_port, "/metrics").await.unwrap();
+        let (code, text) = metrics::get(self.metrics_port, "/metrics-spod")
+            .await
+            .unwrap();
         assert_eq!(code, 200, "{text}");
         text
     }
@@ -99,6 +108,8 @@ impl Rig {
             verbosity: 1,
             managers: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            manager_metrics: 0,
+            webhook_metrics: 0,
             directory: tempfile::tempdir().unwrap(),
             _one: one,
         }
@@ -162,8 +173,18 @@ impl Rig {
             &self.client,
             self.namespace(),
             "conversion-service",
-            Some("https"),
+            Some("conversion"),
             conversion.1,
+        )
+        .await;
+        let metrics = SocketAddr::from((service::host(), service::free_port()));
+        self.manager_metrics = metrics.port();
+        service::lead_in(
+            &self.client,
+            self.namespace(),
+            "conversion-service",
+            Some("manager-metrics"),
+            metrics.port(),
         )
         .await;
         let mut command = operator(kubeconfig);
@@ -172,6 +193,7 @@ impl Rig {
             .envs(&self.manager_env)
             .env("SPO_VERBOSITY", self.verbosity.to_string())
             .args(["manager", "--health-address", "127.0.0.1:0"])
+            .args(["--metrics-address", &metrics.to_string()])
             .args([
                 "--conversion-address",
                 &SocketAddr::from(conversion).to_string(),
@@ -187,18 +209,24 @@ impl Rig {
         let file = self.directory().join("webhook.kubeconfig");
         let kubeconfig = cluster::kubeconfig_for(&self.client, file, "spo-webhook", None).await;
         let certificates = self.directory().join("serving-certs");
-        std::fs::create_dir_all(&certificates).unwrap();
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let secret = eventually(SOON, "a certificate for the webhooks", async || {
-            let secret = secrets.get("webhook-server-cert").await;
-            secret.map_err(|error| error.to_string())
-        })
+        self.mount("webhook-server-cert", &certificates).await;
+        let metrics = SocketAddr::from((service::host(), service::free_port()));
+        self.webhook_metrics = metrics.port();
+        service::lead(
+            &self.client,
+            "webhook-service",
+            Some("webhook-metrics"),
+            metrics.port(),
+        )
         .await;
-        for (name, bytes) in secret.data.unwrap() {
-            std::fs::write(certificates.join(name), bytes.0).unwrap();
-        }
         let address = SocketAddr::from((service::host(), service::free_port()));
-        service::lead(&self.client, "webhook-service", None, address.port()).await;
+        service::lead(
+            &self.client,
+            "webhook-service",
+            Some("webhook"),
+            address.port(),
+        )
+        .await;
         let health = free_port();
         let mut command = operator(&kubeconfig);
         command
@@ -206,6 +234,7 @@ impl Rig {
             .args(["--listen-address", &address.ip().to_string()])
             .args(["--port", &address.port().to_string()])
             .args(["--health-address", &format!("127.0.0.1:{health}")])
+            .args(["--metrics-address", &metrics.to_string()])
             .args(["--cert-dir", certificates.to_str().unwrap()]);
         let log = self.directory().join("webhook.log");
         let process = Process::start("webhook", &mut command, &log);
@@ -219,6 +248,24 @@ impl Rig {
             },
         )
         .await;
+    }
+
+    /// Puts a Secret into a folder once there is one, as a kubelet would: what is in it, by name.
+    pub async fn mount(&self, secret: &str, folder: &Path) -> BTreeMap<String, Vec<u8>> {
+        std::fs::create_dir_all(folder).unwrap();
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let found = eventually(SOON, &format!("a Secret {secret} with data"), async || {
+            let found = secrets.get(secret).await;
+            let found = found.map_err(|error| error.to_string())?;
+            found.data.ok_or("it has no data".to_owned())
+        })
+        .await;
+        let files = found.into_iter().map(|(name, bytes)| (name, bytes.0));
+        let files: BTreeMap<String, Vec<u8>> = files.collect();
+        for (name, bytes) in &files {
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+        files
     }
 
     /// A manager.
@@ -254,6 +301,8 @@ impl Rig {
 
     /// Waits until nobody writes: a manager that has just started makes a SPOD and certificates.
     pub async fn quiet(&self) {
+        self.spod("says how it is", false, |spod| spod.status.is_some())
+            .await;
         audit::mark().settled(Duration::from_secs(1)).await;
     }
 
@@ -268,11 +317,14 @@ impl Rig {
         std::fs::create_dir(&root).unwrap();
         let file = self.directory().join(format!("{name}.kubeconfig"));
         let kubeconfig = cluster::kubeconfig_for(&self.client, file, "spod", Some(object)).await;
+        let certificates = self.directory().join(format!("{name}-certificates"));
         let node = Node {
             name: name.to_owned(),
             root,
             kubeconfig,
-            metrics_port: free_port(),
+            arguments: Vec::new(),
+            metrics_port: service::free_port(),
+            certificates,
             health_port: free_port(),
             log: self.directory().join(format!("{name}.log")),
             daemon: None,
@@ -280,8 +332,36 @@ impl Rig {
         self.nodes.insert(name.to_owned(), node);
     }
 
-    /// Starts the daemon of a node.
+    /// Starts the daemon of a node. It serves metrics to everybody.
     pub fn start_daemon(&mut self, name: &str) {
+        let port = self.node(name).metrics_port;
+        self.launch_daemon(
+            name,
+            &[
+                "--with-insecure-metrics-access=true",
+                "--metrics-address",
+                &format!("127.0.0.1:{port}"),
+            ],
+        );
+    }
+
+    /// Starts the daemon of a node, with metrics as they are served by default.
+    pub fn start_secure_daemon(&mut self, name: &str) {
+        let node = self.node(name);
+        let address = SocketAddr::from((service::host(), node.metrics_port));
+        let certificates = node.certificates.clone();
+        self.launch_daemon(
+            name,
+            &[
+                "--metrics-cert-dir",
+                certificates.to_str().unwrap(),
+                "--metrics-address",
+                &address.to_string(),
+            ],
+        );
+    }
+
+    fn launch_daemon(&mut self, name: &str, more: &[&str]) {
         let node = self.node(name);
         let mut command = operator(&node.kubeconfig);
         command
@@ -292,11 +372,8 @@ impl Rig {
                 "--health-address",
                 &format!("127.0.0.1:{}", node.health_port),
             ])
-            .arg("--with-insecure-metrics-access=true")
-            .args([
-                "--metrics-address",
-                &format!("127.0.0.1:{}", node.metrics_port),
-            ]);
+            .args(&node.arguments)
+            .args(more);
         node.daemon = Some(Process::start(name, &mut command, &node.log));
     }
 
@@ -635,14 +712,7 @@ impl Drop for Rig {
             .values_mut()
             .filter_map(|node| node.daemon.as_ref());
         for process in self.managers.values().chain(daemons) {
-            let log = process.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
-            eprintln!(
-                "---- the end of the log of process {}\n{}",
-                process.pid(),
-                tail.join("\n")
-            );
+            process.show_log();
         }
     }
 }

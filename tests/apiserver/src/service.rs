@@ -42,7 +42,7 @@ pub async fn lead_in(
     port: u16,
 ) {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
-    let name = format!("test-{service}");
+    let name = format!("test-{service}-{}", port_name.unwrap_or("only"));
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",

@@ -16,13 +16,29 @@ use spo_test_apiserver::audit::{self, Request};
 use spo_test_apiserver::env::repository;
 
 /// What the suite can not use: account, group, resource, verb, and why.
-const UNUSED: &[(&str, &str, &str, &str, &str)] = &[(
-    "security-profiles-operator",
-    "config.openshift.io",
-    "clusteroperators",
-    "get",
-    "only OpenShift has it",
-)];
+const UNUSED: &[(&str, &str, &str, &str, &str)] = &[
+    (
+        "security-profiles-operator",
+        "config.openshift.io",
+        "clusteroperators",
+        "get",
+        "only OpenShift has it",
+    ),
+    (
+        "spod",
+        "security-profiles-operator.x-k8s.io",
+        "apparmorprofiles",
+        "list",
+        "only on a kernel with AppArmor: tests/vm",
+    ),
+    (
+        "spod",
+        "security-profiles-operator.x-k8s.io",
+        "apparmorprofiles",
+        "watch",
+        "only on a kernel with AppArmor: tests/vm",
+    ),
+];
 
 /// Permissions that are never asked for by a request of their own.
 const IMPLIED: &[(&str, &str)] = &[

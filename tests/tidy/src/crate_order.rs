@@ -24,6 +24,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("spo-profile", &["spo-api"]),
     ("spo-render", &["spo-api"]),
     ("spo-host", &["spo-api"]),
+    ("spo-selinuxd", &["spo-process", "spo-host"]),
     ("spo-record", &["spo-api", "spo-profile"]),
     ("spo-kube", &["spo-process"]),
     ("spo-bpf", &["spo-record"]),
@@ -61,6 +62,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "spo-process",
             "spo-kube",
             "spo-host",
+            "spo-selinuxd",
             "spo-bpf",
             "spo-artifact",
             "spo-proto",
@@ -75,6 +77,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "spo-daemon",
             "spo-webhook",
             "spo-process",
+            "spo-selinuxd",
         ],
     ),
     (

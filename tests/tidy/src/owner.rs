@@ -11,8 +11,14 @@ use crate::{
 /// A crate which is not here belongs to the one crate that names it.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aya", &["spo-bpf"]),
-    ("axum", &["spo-process", "spo-manager", "spo-webhook"]),
+    (
+        "axum",
+        &["spo-process", "spo-manager", "spo-webhook", "spo-selinuxd"],
+    ),
     ("clap", &["security-profiles-operator", "spoc"]),
+    // Servers of TLS are spo-process's; the client of a Unix socket is spo-selinuxd's.
+    ("hyper", &["spo-process", "spo-selinuxd"]),
+    ("hyper-util", &["spo-process", "spo-selinuxd"]),
     // With which features is a question of its own: `kube_features`.
     (
         "kube",
@@ -28,11 +34,17 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("oci-client", &["spo-artifact"]),
     (
         "prometheus",
-        &["spo-process", "spo-manager", "spo-daemon", "spo-webhook"],
+        &[
+            "spo-process",
+            "spo-kube",
+            "spo-manager",
+            "spo-daemon",
+            "spo-webhook",
+        ],
     ),
     ("prost", &["spo-proto"]),
-    // Certificates: made by spo-certificate, and for tests by those that read and show them.
-    ("rcgen", &["spo-certificate", "spo-process", "spo-webhook"]),
+    // Certificates: made by spo-certificate, and by a server that must not wait for one.
+    ("rcgen", &["spo-certificate", "spo-process"]),
     ("rustls", &["spo-process"]),
     ("schemars", &["spo-api"]),
     ("sigstore", &["spo-artifact"]),

@@ -54,7 +54,7 @@ fn the_mode_does_not_depend_on_the_umask() {
     let (_outer, path, dir) = directory();
     dir.write_atomic("a", b"", 0o666).unwrap();
     dir.write_atomic("b", b"", FILE_MODE).unwrap();
-    dir.write_batch(&[("c".to_owned(), Vec::new())])
+    dir.write_batch(&[("c".to_owned(), Vec::new())], FILE_MODE)
         .pop()
         .unwrap()
         .unwrap();
@@ -100,7 +100,7 @@ fn names_are_one_part_of_a_path() {
             matches!(dir.unlink(name), Err(Error::InvalidName(_))),
             "{name:?}"
         );
-        let batch = dir.write_batch(&[(name.to_owned(), Vec::new())]);
+        let batch = dir.write_batch(&[(name.to_owned(), Vec::new())], FILE_MODE);
         assert!(
             matches!(batch[..], [Err(Error::InvalidName(_))]),
             "{name:?}"
@@ -206,12 +206,15 @@ fn a_batch_is_as_good_as_its_files() {
     let (_outer, path, dir) = directory();
     create_dir(path.join("b")).unwrap();
     let file = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
-    let results = dir.write_batch(&[
-        file("a", "1"),
-        file("b", "2"),
-        file("../c", "3"),
-        file("d", "4"),
-    ]);
+    let results = dir.write_batch(
+        &[
+            file("a", "1"),
+            file("b", "2"),
+            file("../c", "3"),
+            file("d", "4"),
+        ],
+        FILE_MODE,
+    );
     assert!(matches!(
         results[..],
         [
@@ -223,7 +226,7 @@ fn a_batch_is_as_good_as_its_files() {
     ));
     assert_eq!(dir.read("a", 9).unwrap().as_deref(), Some(b"1".as_slice()));
     assert_eq!(names(&path), ["a", "b", "d"]);
-    assert!(dir.write_batch(&[]).is_empty());
+    assert!(dir.write_batch(&[], FILE_MODE).is_empty());
 }
 
 #[test]
@@ -232,7 +235,7 @@ fn a_big_batch_leaves_nothing_behind() {
     let files: Vec<_> = (0..300)
         .map(|n| (format!("{n:03}"), vec![b'x'; 4096]))
         .collect();
-    assert!(dir.write_batch(&files).iter().all(Result::is_ok));
+    assert!(dir.write_batch(&files, FILE_MODE).iter().all(Result::is_ok));
     assert_eq!(names(&path).len(), 300);
     assert_eq!(dir.list().unwrap(), names(&path));
 }
@@ -247,7 +250,7 @@ fn a_directory_which_is_not_writable_is_reported() {
     let error = dir.write_atomic("web.json", b"{}", FILE_MODE).unwrap_err();
     assert!(matches!(error, Error::Write { .. }));
     assert_eq!(error.to_string(), "cannot write /kernel/web.json");
-    let results = dir.write_batch(&[("web.json".to_owned(), Vec::new())]);
+    let results = dir.write_batch(&[("web.json".to_owned(), Vec::new())], FILE_MODE);
     assert!(
         matches!(results[..], [Err(Error::Write { .. })]),
         "{results:?}"

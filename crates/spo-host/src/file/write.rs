@@ -13,7 +13,7 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::file::temp::TempName;
-use crate::file::{Dir, Error, FILE_MODE};
+use crate::file::{Dir, Error};
 
 /// How many temporary files of a batch are open at the same time.
 const OPEN_MAX: usize = 128;
@@ -77,15 +77,15 @@ impl Dir {
         written().map_err(|source| write_error(path, source))
     }
 
-    /// Writes many files with [`FILE_MODE`], each whole or not at all, and syncs the directory
-    /// once. The results are in the order of `files`. Of two files with one name either may stay.
-    pub fn write_batch(&self, files: &[(String, Vec<u8>)]) -> Vec<Result<(), Error>> {
+    /// Writes many files with one mode, each whole or not at all, and syncs the directory once. The
+    /// results are in the order of `files`. Of two files with one name either may stay.
+    pub fn write_batch(&self, files: &[(String, Vec<u8>)], mode: u32) -> Vec<Result<(), Error>> {
         let mut results = Vec::with_capacity(files.len());
         for files in files.chunks(OPEN_MAX) {
             // All are written before the first one is waited for: one commit serves many.
             let temps: Vec<_> = files
                 .iter()
-                .map(|(_, bytes)| Temp::write(self, bytes, FILE_MODE))
+                .map(|(_, bytes)| Temp::write(self, bytes, mode))
                 .collect();
             results.extend(in_threads(files.iter().zip(temps), |((name, _), temp)| {
                 let path = self.file_path(name)?;

@@ -12,6 +12,7 @@ use spo_api::profile::ProfileKind;
 use spo_api::profile_binding::{ProfileBinding, ProfileBindingStatus};
 use spo_kube::table::{Change, Table};
 use spo_profile::layout;
+use spo_profile::selinux::name::BlockName;
 use spo_webhook::admission::binding::rule::Rule;
 
 use super::Key;
@@ -185,7 +186,7 @@ fn value(rule: &Rule) -> Option<String> {
         ProfileKind::SeccompProfile => {
             layout::localhost_profile(&layout::seccomp_file(&name).ok()?)
         }
-        ProfileKind::SelinuxProfile => format!("{name}.process"),
+        ProfileKind::SelinuxProfile => BlockName::parse(name.as_str()).ok()?.usage(),
         ProfileKind::AppArmorProfile => name.to_string(),
     })
 }

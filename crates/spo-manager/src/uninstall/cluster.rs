@@ -16,14 +16,13 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use spo_api::meta;
-use spo_api::name::ProfileName;
 use spo_kube::execute::execute;
 use spo_kube::step::{Part, Step, Target};
-use spo_profile::layout;
 
 use super::plan::{Object, Seen, Turn};
 use super::{Error, Say};
 use crate::crds;
+use crate::kind::{Kind, Use};
 use crate::object::{Node, Pod};
 
 /// Objects listed at once.
@@ -59,21 +58,22 @@ impl Cluster<'_> {
     /// Everything.
     pub(super) async fn look(&self, say: Say<'_>) -> Result<Seen, Error> {
         let mut seen = self.look_at_ours(say).await?;
-        let profiles = seen.of(Turn::First).filter(|o| o.kind == "SeccompProfile");
-        let by_file: BTreeMap<String, String> = profiles
-            .filter_map(|profile| {
-                let name = ProfileName::parse(&profile.name).ok()?;
-                Some((layout::seccomp_file(&name).ok()?, profile.name.clone()))
-            })
-            .collect();
-        if !by_file.is_empty() {
+        let mut by_use: BTreeMap<Use, Vec<(String, String)>> = BTreeMap::new();
+        for object in seen.of(Turn::First) {
+            let named = Kind::of(&object.kind).and_then(|kind| kind.used_by(&object.name));
+            if let Some(named) = named {
+                let profiles = by_use.entry(named).or_default();
+                profiles.push((object.kind.clone(), object.name.clone()));
+            }
+        }
+        if !by_use.is_empty() {
             for pod in list::<Pod>(&Api::all(self.client.clone()), "pods").await? {
                 let user = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
-                for file in pod.seccomp_files() {
-                    if let Some(profile) = by_file.get(&file) {
-                        let users = seen.users.entry(profile.clone()).or_default();
-                        users.push(user.clone());
-                    }
+                let uses = pod.uses();
+                let used = uses.iter().filter_map(|named| by_use.get(named));
+                for profile in used.flatten() {
+                    let users = seen.users.entry(profile.clone()).or_default();
+                    users.push(user.clone());
                 }
             }
         }

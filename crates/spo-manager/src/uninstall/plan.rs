@@ -76,8 +76,8 @@ pub(super) struct Seen {
     pub(super) webhooks: Vec<(&'static str, &'static str)>,
     /// Our definitions.
     pub(super) definitions: Vec<String>,
-    /// The pods that use a SeccompProfile, by its name.
-    pub(super) users: BTreeMap<String, Vec<String>>,
+    /// The pods that use a profile, by its kind and name.
+    pub(super) users: BTreeMap<(String, String), Vec<String>>,
     /// Whether a node is up.
     pub(super) nodes: BTreeMap<String, bool>,
 }
@@ -88,8 +88,8 @@ impl Seen {
     }
 
     pub(super) fn users_of(&self, object: &Object) -> &[String] {
-        let users = (object.kind == "SeccompProfile").then(|| self.users.get(&object.name));
-        users.flatten().map_or(&[], Vec::as_slice)
+        let profile = (object.kind.clone(), object.name.clone());
+        self.users.get(&profile).map_or(&[], Vec::as_slice)
     }
 
     /// All that is left, one line each; definitions only if they were to go.

@@ -33,6 +33,9 @@ pub enum IdentityError {
     /// The first certificate is not one.
     #[error("the first certificate can not be read")]
     Certificate(#[source] Error),
+    /// None could be made.
+    #[error("a self-signed certificate can not be made")]
+    SelfSigned(#[source] rcgen::Error),
 }
 
 impl Identity {
@@ -57,6 +60,15 @@ impl Identity {
             }
             Err(error) => Err(IdentityError::Certificate(error)),
         }
+    }
+
+    /// Makes an identity that nobody vouches for but itself, for a server that must not wait for a
+    /// better one.
+    pub fn self_signed(name: &str) -> Result<Self, IdentityError> {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]);
+        let made = made.map_err(IdentityError::SelfSigned)?;
+        let key = made.signing_key.serialize_pem();
+        Self::from_pem(made.cert.pem().as_bytes(), key.as_bytes())
     }
 
     pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
@@ -87,6 +99,12 @@ mod tests {
             |identity| format!("{identity:?}"),
         );
         assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn an_identity_can_vouch_for_itself() {
+        let made = Identity::self_signed("metrics.ns.svc").unwrap();
+        assert_eq!(format!("{made:?}"), "Identity(1 certificates)");
     }
 
     #[test]

@@ -26,8 +26,6 @@ use tracing::{debug, error, warn};
 use super::Identity;
 use crate::tasks::Shutdown;
 
-/// Connections at once; further ones wait in the kernel's queue. An API server keeps a few dozen.
-const CONNECTIONS: usize = 1024;
 /// Client and server need two round trips and some arithmetic.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the head of a request may take, and with it how long a connection may be idle. API
@@ -41,6 +39,29 @@ const AGE: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(15);
 /// Pause when no connection can be accepted, as when there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the clients of a server may take together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections at once; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Bytes that are read ahead on each; the head of a request must fit in.
+    pub read_ahead: usize,
+}
+
+impl Bounds {
+    /// For API servers: each keeps a few dozen connections, and sends large objects.
+    pub const REVIEWS: Self = Self {
+        connections: 1024,
+        read_ahead: 400 << 10,
+    };
+    /// For Prometheus servers: each keeps one connection a path. The head of a request holds a
+    /// token.
+    pub const METRICS: Self = Self {
+        connections: 128,
+        read_ahead: 32 << 10,
+    };
+}
 
 /// The oldest version of TLS that a server speaks. The newest is always 1.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +79,7 @@ pub async fn serve(
     router: Router,
     identity: watch::Receiver<Option<Arc<Identity>>>,
     min_version: MinVersion,
+    bounds: Bounds,
     mut shutdown: Shutdown,
 ) {
     let acceptor = match config(identity, min_version) {
@@ -67,7 +89,7 @@ pub async fn serve(
             return;
         }
     };
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(bounds.connections));
     let mut connections = JoinSet::new();
     loop {
         // The permit comes first: what is not accepted costs us nothing.
@@ -89,7 +111,7 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         let (acceptor, router, shutdown) = (acceptor.clone(), router.clone(), shutdown.clone());
         connections.spawn(async move {
-            connection(stream, acceptor, router, shutdown).await;
+            connection(stream, acceptor, router, bounds, shutdown).await;
             drop(slot);
         });
     }
@@ -132,6 +154,7 @@ async fn connection(
     stream: TcpStream,
     acceptor: TlsAcceptor,
     router: Router,
+    bounds: Bounds,
     mut shutdown: Shutdown,
 ) {
     // Answers are small and complete: none waits for more to send.
@@ -144,7 +167,9 @@ async fn connection(
         Err(_elapsed) => return debug!("TLS handshake took too long"),
     };
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(bounds.read_ahead);
     let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(served);
     let ended = tokio::select! {

@@ -4,11 +4,14 @@
 //! differ, or a line mark would move the parser to another block, the text is refused: what we read
 //! must be what is installed.
 
-mod lex;
+use super::lex::{Lexer, Token};
 
-use lex::{Lexer, Token};
+use super::name::BlockName;
 
-/// Why a policy is refused. The texts are public (contract 04, 6), but for the last two.
+/// Longest policy in characters, as in the schema. Objects may be older than that.
+const POLICY_MAX: usize = 500_000;
+
+/// Why a policy is refused. The texts are public (contract 04, 6), but for the last four.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Only white space.
@@ -37,10 +40,17 @@ pub enum Refusal {
     /// What compilers of other languages write into CIL.
     #[error("invalid policy: a line mark ';;*' is not allowed")]
     LineMark,
+    /// Longer than the schema permits.
+    #[error("invalid policy: it is {0} characters long, and {POLICY_MAX} are the most")]
+    TooLong(usize),
+    /// Lists in lists in lists.
+    #[error("invalid policy: its lists are nested too deeply")]
+    TooDeep,
 }
 
-/// Statements that reach beyond the block, but for `blockinherit`.
-const RESTRICTED: [&str; 33] = [
+/// Statements that reach beyond the block, but for `blockinherit`. `in`, which adds to another
+/// block, is not in the contract's list, and is just what the list is for.
+const RESTRICTED: [&str; 34] = [
     "block",
     "blockstart",
     "booleanif",
@@ -54,6 +64,7 @@ const RESTRICTED: [&str; 33] = [
     "dominance",
     "filecon",
     "genfscon",
+    "in",
     "level",
     "levelrange",
     "mls",
@@ -84,6 +95,10 @@ pub fn check(policy: &str, allowed_inherit: &dyn Fn(&str) -> bool) -> Result<(),
     if policy.contains('\0') {
         return Err(Refusal::Nul);
     }
+    let length = policy.chars().count();
+    if length > POLICY_MAX {
+        return Err(Refusal::TooLong(length));
+    }
     let mut tokens = Lexer::new(policy);
     let mut depth = 0_usize;
     let mut directive_next = false;
@@ -108,6 +123,41 @@ pub fn check(policy: &str, allowed_inherit: &dyn Fn(&str) -> bool) -> Result<(),
         return Err(Refusal::Unbalanced);
     }
     Ok(())
+}
+
+/// The blocks that a policy inherits, in order, each once. Of a policy that is refused, some.
+pub fn inherits(policy: &str) -> Vec<String> {
+    let names = std::cell::RefCell::new(Vec::new());
+    let note = |name: &str| {
+        let mut names = names.borrow_mut();
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+        true
+    };
+    // Whether the policy is refused is for others to ask.
+    let _verdict = check(policy, &note);
+    names.into_inner()
+}
+
+/// Puts a policy that has been checked into its block (contract 02a, 3.5). The name of the block is
+/// the name of the profile, so that `status.usage` is the name of a type.
+pub fn wrap(name: &BlockName, policy: &str) -> String {
+    let policy = policy.trim().replace('\n', "\n    ");
+    format!("(block {name}\n    {}\n)", policy.trim())
+}
+
+/// Whether a text is as [`wrap`] makes it for the profile of this name, whatever its policy.
+pub fn is_wrapped(name: &BlockName, text: &str) -> bool {
+    let policy = text
+        .strip_prefix(&format!("(block {name}\n    "))
+        .and_then(|rest| rest.strip_suffix("\n)"));
+    policy.is_some_and(|policy| {
+        policy
+            .split('\n')
+            .skip(1)
+            .all(|line| line.starts_with("    "))
+    })
 }
 
 /// What a word says in directive position. Where it ends is narrower than in CIL, and case is

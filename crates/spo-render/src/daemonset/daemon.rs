@@ -52,6 +52,10 @@ fn args(settings: &Settings) -> Vec<String> {
         Apparmor::On => args.push("--with-apparmor=true".to_owned()),
         Apparmor::Off => {}
     }
+    // Upstream's daemon knows no such argument, so it is only there where it says something.
+    if settings.raw_apparmor {
+        args.push("--with-raw-apparmor=true".to_owned());
+    }
     match settings.memory {
         Memory::LabelledPods => args.push("--with-mem-optim=true".to_owned()),
         Memory::AllPods => {}

@@ -82,6 +82,11 @@ fn container(context: Context<'_>) -> Value {
         "ports": [
             {"name": "webhook", "containerPort": names::TLS_PORT, "protocol": "TCP"},
             {
+                "name": names::WEBHOOK_METRICS,
+                "containerPort": names::OWN_METRICS_PORT,
+                "protocol": "TCP",
+            },
+            {
                 "name": names::HEALTH_PORT_NAME,
                 "containerPort": names::HEALTH_PORT,
                 "protocol": "TCP",

@@ -26,7 +26,21 @@ pub(crate) fn render(context: Context<'_>) -> Vec<Value> {
         "metadata": object::namespaced(context.facts, names::WEBHOOK_SERVICE, more),
         "spec": {
             "selector": object::labels(&[("name", names::WEBHOOK)]),
-            "ports": [{"port": 443, "protocol": "TCP", "targetPort": names::TLS_PORT}],
+            // Not `https`: that is what the ServiceMonitor looks for.
+            "ports": [
+                {
+                    "name": "webhook",
+                    "port": 443,
+                    "protocol": "TCP",
+                    "targetPort": names::TLS_PORT,
+                },
+                {
+                    "name": names::WEBHOOK_METRICS,
+                    "port": names::OWN_METRICS_PORT,
+                    "protocol": "TCP",
+                    "targetPort": names::OWN_METRICS_PORT,
+                },
+            ],
         },
     })]
 }

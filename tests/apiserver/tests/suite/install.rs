@@ -200,7 +200,7 @@ async fn a_quiet_cluster_makes_no_requests() {
         .await;
     rig.ready("web").await;
     rig.state("broken", ProfileState::Error, &["absent"]).await;
-    audit::mark().settled(Duration::from_secs(1)).await;
+    rig.quiet().await;
     let before = requests(&rig.client).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let made = requests(&rig.client).await - before;

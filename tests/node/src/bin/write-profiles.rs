@@ -25,7 +25,7 @@ fn write(root: &str, directory: &str) -> Result<(), Box<dyn Error>> {
     let dir = NodeRoot::open(root.as_ref())?.dir(directory, CreateDirs::Missing)?;
     dir.remove_stale_temps()?;
     let files = ["one.json", "two.json"].map(|name| (name.to_owned(), b"first".to_vec()));
-    for written in dir.write_batch(&files) {
+    for written in dir.write_batch(&files, FILE_MODE) {
         written?;
     }
     dir.write_atomic("one.json", b"second", FILE_MODE)?;

@@ -33,8 +33,9 @@ fn report(node: &str) -> Object {
     }
 }
 
-fn users() -> BTreeMap<String, Vec<String>> {
-    [("web".to_owned(), vec!["default/a".to_owned()])].into()
+fn users() -> BTreeMap<(String, String), Vec<String>> {
+    let web = ("SeccompProfile".to_owned(), "web".to_owned());
+    [(web, vec!["default/a".to_owned()])].into()
 }
 
 #[test]
@@ -66,7 +67,7 @@ fn a_profile_in_use_is_deleted_by_force_only() {
         ..request()
     };
     assert!(matches!(decide(&seen, &force), Verdict::Go(_)));
-    // Pods may name a profile that does not exist, or of another kind.
+    // A profile of the same name and another kind is not used.
     let other = Seen {
         objects: vec![Object {
             kind: "SelinuxProfile".to_owned(),

@@ -32,7 +32,14 @@ async fn served(min_version: MinVersion) -> (SocketAddr, Sender, Tasks) {
     let shutdown = tasks.shutdown();
     tasks.spawn(
         "serve",
-        serve(listener, router, identity, min_version, shutdown),
+        serve(
+            listener,
+            router,
+            identity,
+            min_version,
+            Bounds::METRICS,
+            shutdown,
+        ),
     );
     (address, sender, tasks)
 }

@@ -58,6 +58,8 @@ fn the_contract_refuses() {
 
 #[test]
 fn every_restricted_statement_is_refused() {
+    // Compilers take `in` for what it is at any depth.
+    fails("(in container (allow process x (y (z))))", "'in'");
     for statement in RESTRICTED {
         fails(
             &format!("(type x) (({statement} y))"),
@@ -149,4 +151,66 @@ fn only_allowed_blocks_are_inherited() {
         "(blockinherit container) (typepermissive x)",
         RESTRICTED_TEXT,
     );
+}
+
+#[test]
+fn what_is_inherited_is_found() {
+    let policy =
+        "(blockinherit a) ; (blockinherit b)\n(optional x (blockinherit \"c\"))(blockinherit a)";
+    assert_eq!(inherits(policy), ["a", "c"]);
+    assert_eq!(inherits("(type x)"), [""; 0]);
+    assert_eq!(inherits("(blockinherit a) (sid x) (blockinherit b)"), ["a"]);
+}
+
+#[test]
+fn policies_have_an_end() {
+    passes(&format!("(type x){}", " ".repeat(POLICY_MAX - 8)));
+    fails(
+        &format!("(type x){}", " ".repeat(POLICY_MAX - 7)),
+        "it is 500001 characters long, and 500000 are the most",
+    );
+    passes(&format!("(type x);{}", "é".repeat(POLICY_MAX - 9)));
+}
+
+#[test]
+fn the_block_has_the_name_of_the_profile() {
+    let name = BlockName::parse("errorlogger").unwrap();
+    let policy = "\n(blockinherit container)\n\n(allow process a_t ( dir ( open ))) ; x\n";
+    let wrapped = wrap(&name, policy);
+    let expected = "(block errorlogger\n    (blockinherit container)\n    \n    (allow process a_t ( dir \
+                    ( open ))) ; x\n)";
+    assert_eq!(wrapped, expected);
+    assert!(is_wrapped(&name, &wrapped));
+    for other in [
+        "(block other\n    (type x)\n)",
+        "(block errorlogger\n    (type x)\n)\n",
+        "(block errorlogger\n(type x)\n)",
+        "(block errorlogger\n    (type x)\n(type y)\n)",
+        "",
+    ] {
+        assert!(!is_wrapped(&name, other), "{other}");
+    }
+}
+
+/// What the wrapping removes and adds does not move a statement out of its list.
+#[test]
+fn a_wrapped_policy_says_the_same() {
+    use crate::selinux::tree::{Tree, read};
+    let name = BlockName::parse("web").unwrap();
+    for policy in [
+        " ;;* lme",
+        "(type x) ; the end",
+        "(type x)\r; comment\r\n(type y)",
+        "\u{a0}(type x)\u{2028}",
+        "; only a comment",
+        "(typetransition a b file \"(x;\" c)",
+    ] {
+        passes(policy);
+        let wrapped = wrap(&name, policy);
+        let trees = read(&wrapped).unwrap();
+        let mut expected = vec![Tree::Word("block"), Tree::Word("web")];
+        let body = format!(" {}", policy.trim());
+        expected.extend(read(&body).unwrap());
+        assert_eq!(trees, [Tree::List(expected)], "{wrapped}");
+    }
 }
