@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use spo_audit::dedup::Dedup;
+use spo_audit::dedup::{self, Dedup};
 use spo_audit::entry::Entry;
 use spo_audit::filter::{Filters, Verdict};
 use spo_audit::frame::Source;
@@ -158,7 +158,11 @@ fn main() {
         }
     });
     worst();
-    let mut dedup = Dedup::new(4096, Duration::from_secs(60));
+    let mut dedup = Dedup::new(dedup::Limits {
+        rows: 4096,
+        bytes: 4 << 20,
+        idle: Duration::from_secs(60),
+    });
     let id = "a".repeat(64);
     measure("seccomp: read, deduplicate", &seccomp, |record| {
         let entry = Entry::new(record, &PLACE, "read");

@@ -13,17 +13,20 @@ pub struct Limits {
     pub keys: usize,
     /// Items in all; the oldest of the key that was silent for longest goes.
     pub items: usize,
+    /// Bytes in all, as the caller counts them; likewise.
+    pub bytes: usize,
     /// Since the last item of a key.
     pub age: Duration,
 }
 
 impl Limits {
-    /// The contract's (02b, 5.7), and a bound of our own for all items together: without it 1000
-    /// keys of 129 lines are some 40 MiB.
+    /// The contract's (02b, 5.7), and bounds of our own for all items together: 1000 keys of 129
+    /// lines are 40 MiB of common lines, and much more of long ones.
     pub const CONTRACT: Self = Self {
         per_key: 129,
         keys: 1000,
         items: 8192,
+        bytes: 4 << 20,
         age: Duration::from_hours(1),
     };
 }
@@ -37,12 +40,14 @@ pub struct Backlog<K, T> {
     order: BTreeMap<u64, K>,
     next: u64,
     items: usize,
+    bytes: usize,
     dropped: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Queue<T> {
-    items: VecDeque<T>,
+    /// With their sizes.
+    items: VecDeque<(T, usize)>,
     last: u64,
     touched: Duration,
 }
@@ -56,12 +61,18 @@ impl<K: Ord + Clone, T> Backlog<K, T> {
             order: BTreeMap::new(),
             next: 0,
             items: 0,
+            bytes: 0,
             dropped: 0,
         }
     }
 
-    /// Lets an item wait. `now` is any clock that does not go back.
-    pub fn push(&mut self, key: K, item: T, now: Duration) {
+    /// Lets an item of `size` bytes wait. `now` is any clock that does not go back.
+    pub fn push(&mut self, key: K, item: T, size: usize, now: Duration) {
+        let waiting = self.queues.get(&key).map_or(0, |queue| queue.items.len());
+        if waiting >= self.limits.per_key {
+            self.dropped += 1;
+            return;
+        }
         let last = self.next;
         self.next += 1;
         let queue = self.queues.entry(key.clone()).or_insert_with(|| Queue {
@@ -69,32 +80,30 @@ impl<K: Ord + Clone, T> Backlog<K, T> {
             last,
             touched: now,
         });
-        if queue.items.len() >= self.limits.per_key {
-            self.dropped += 1;
-            return;
-        }
         self.order.remove(&queue.last);
         self.order.insert(last, key);
         queue.last = last;
         queue.touched = now;
-        queue.items.push_back(item);
+        queue.items.push_back((item, size));
         self.items += 1;
+        self.bytes += size;
         if self.queues.len() > self.limits.keys {
             self.drop_most_silent();
         }
-        while self.items > self.limits.items {
+        while self.items > self.limits.items || self.bytes > self.limits.bytes {
             self.drop_oldest();
         }
     }
 
     /// Takes what waits for a key, in the order in which it came.
-    pub fn take(&mut self, key: &K) -> VecDeque<T> {
+    pub fn take(&mut self, key: &K) -> Vec<T> {
         let Some(queue) = self.queues.remove(key) else {
-            return VecDeque::new();
+            return Vec::new();
         };
         self.order.remove(&queue.last);
         self.items -= queue.items.len();
-        queue.items
+        self.bytes -= queue.bytes();
+        queue.items.into_iter().map(|(item, _)| item).collect()
     }
 
     /// What is waited for; for a look whether it has come.
@@ -137,6 +146,7 @@ impl<K: Ord + Clone, T> Backlog<K, T> {
         };
         if let Some(queue) = self.queues.remove(&key) {
             self.items -= queue.items.len();
+            self.bytes -= queue.bytes();
             self.dropped += queue.items.len() as u64;
         }
     }
@@ -148,14 +158,21 @@ impl<K: Ord + Clone, T> Backlog<K, T> {
         let Some(queue) = self.queues.get_mut(&key) else {
             return;
         };
-        if queue.items.pop_front().is_some() {
+        if let Some((_, size)) = queue.items.pop_front() {
             self.items -= 1;
+            self.bytes -= size;
             self.dropped += 1;
         }
         if queue.items.is_empty() {
             self.order.pop_first();
             self.queues.remove(&key);
         }
+    }
+}
+
+impl<T> Queue<T> {
+    fn bytes(&self) -> usize {
+        self.items.iter().map(|(_, size)| size).sum()
     }
 }
 
@@ -167,13 +184,14 @@ mod tests {
         per_key: 3,
         keys: 2,
         items: 5,
+        bytes: 100,
         age: Duration::from_secs(10),
     };
 
     fn backlog(pushed: &[(u32, u32)]) -> Backlog<u32, u32> {
         let mut backlog = Backlog::new(LIMITS);
         for (key, item) in pushed {
-            backlog.push(*key, *item, Duration::from_secs(u64::from(*item)));
+            backlog.push(*key, *item, 10, Duration::from_secs(u64::from(*item)));
         }
         backlog
     }
@@ -209,6 +227,19 @@ mod tests {
         let mut backlog = backlog(&[(1, 1), (1, 2), (1, 3), (2, 4), (2, 5), (2, 6)]);
         assert_eq!((backlog.len(), backlog.dropped()), (5, 1));
         assert_eq!(backlog.take(&1), [2, 3]);
+    }
+
+    #[test]
+    fn their_bytes_are_bounded() {
+        let mut backlog = backlog(&[(1, 1), (1, 2), (2, 3)]);
+        backlog.push(2, 4, 75, Duration::from_secs(4));
+        assert_eq!((backlog.len(), backlog.dropped()), (3, 1));
+        assert_eq!(backlog.take(&1), [2]);
+        // What is larger than all together does not stay.
+        backlog.push(3, 5, 101, Duration::from_secs(5));
+        assert_eq!((backlog.len(), backlog.dropped()), (0, 4));
+        backlog.push(3, 6, 100, Duration::from_secs(6));
+        assert_eq!(backlog.take(&3), [6]);
     }
 
     #[test]

@@ -11,12 +11,23 @@ use std::time::Duration;
 use crate::quote;
 use crate::record::{Detail, Record};
 
+/// How much a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows in all.
+    pub rows: usize,
+    /// Bytes of all rows, nearly: a line may be long, and its row holds it twice.
+    pub bytes: usize,
+    /// A row leaves when nothing came for so long.
+    pub idle: Duration,
+}
+
 /// The table of what was seen; bounded.
 #[derive(Debug, Clone)]
 pub struct Dedup {
     rows: BTreeMap<Box<[u8]>, Row>,
-    capacity: usize,
-    idle: Duration,
+    limits: Limits,
+    bytes: usize,
     untracked: u64,
     key: Vec<u8>,
     text: String,
@@ -34,12 +45,12 @@ struct Row {
 }
 
 impl Dedup {
-    /// A table of at most `capacity` rows. A row leaves when nothing came for `idle`.
-    pub fn new(capacity: usize, idle: Duration) -> Self {
+    /// An empty table.
+    pub fn new(limits: Limits) -> Self {
         Self {
             rows: BTreeMap::new(),
-            capacity,
-            idle,
+            limits,
+            bytes: 0,
             untracked: 0,
             key: Vec::new(),
             text: String::new(),
@@ -70,9 +81,11 @@ impl Dedup {
         }
         self.text.clear();
         render(&mut self.text);
-        if self.rows.len() >= self.capacity {
+        let size = self.key.len() + self.text.len();
+        if self.rows.len() >= self.limits.rows || self.bytes + size > self.limits.bytes {
             self.untracked += 1;
         } else {
+            self.bytes += size;
             let row = Row {
                 text: self.text.clone(),
                 first: record.stamp.text.to_owned(),
@@ -90,13 +103,18 @@ impl Dedup {
     /// `firstSeen`, `lastSeen` and `count` (since `firstSeen`). Idle rows leave.
     pub fn flush(&mut self, now: Duration) -> Vec<String> {
         let mut summaries = Vec::new();
-        let idle = self.idle;
-        self.rows.retain(|_, row| {
+        let idle = self.limits.idle;
+        let bytes = &mut self.bytes;
+        self.rows.retain(|key, row| {
             if row.news > 0 {
                 summaries.push(row.summary());
                 row.news = 0;
             }
-            now.saturating_sub(row.touched) < idle
+            let stays = now.saturating_sub(row.touched) < idle;
+            if !stays {
+                *bytes -= key.len() + row.text.len();
+            }
+            stays
         });
         summaries
     }

@@ -23,6 +23,8 @@ pub struct Limits {
     pub events: usize,
     /// Records of one event; further ones are dropped and counted.
     pub records: usize,
+    /// Bytes of all records; the oldest event is given out to make room.
+    pub bytes: usize,
     /// How long an event waits for its next record.
     pub patience: Duration,
 }
@@ -34,6 +36,7 @@ pub struct Assembler {
     open: BTreeMap<Id, Event>,
     /// In the order in which they began; may name events that are gone.
     order: VecDeque<Id>,
+    bytes: usize,
     dropped: u64,
 }
 
@@ -76,6 +79,7 @@ impl Assembler {
             limits,
             open: BTreeMap::new(),
             order: VecDeque::new(),
+            bytes: 0,
             dropped: 0,
         }
     }
@@ -88,7 +92,7 @@ impl Assembler {
         }
         let id = id(&line.stamp)?;
         if line.kind == Kind::EndOfEvent {
-            let mut event = self.open.remove(&id)?;
+            let mut event = self.remove(id)?;
             event.is_complete = true;
             return Some(event);
         }
@@ -104,11 +108,12 @@ impl Assembler {
         event.touched = now;
         if event.records.len() < self.limits.records {
             event.records.push((line.kind, line.body.into()));
+            self.bytes += line.body.len();
         } else {
             self.dropped += 1;
         }
         if line.kind == Kind::Proctitle && event.has(Kind::Syscall) {
-            let mut event = self.open.remove(&id)?;
+            let mut event = self.remove(id)?;
             event.is_complete = true;
             return Some(event);
         }
@@ -116,7 +121,7 @@ impl Assembler {
             // Most of it are events that have been given out.
             self.order.retain(|id| self.open.contains_key(id));
         }
-        if self.open.len() > self.limits.events {
+        if self.open.len() > self.limits.events || self.bytes > self.limits.bytes {
             return self.oldest();
         }
         None
@@ -131,7 +136,7 @@ impl Assembler {
             .filter(|(_, event)| now.saturating_sub(event.touched) >= patience)
             .map(|(id, _)| *id)
             .collect();
-        due.iter().filter_map(|id| self.open.remove(id)).collect()
+        due.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// Events that are not complete.
@@ -151,11 +156,21 @@ impl Assembler {
 
     fn oldest(&mut self) -> Option<Event> {
         while let Some(id) = self.order.pop_front() {
-            if let Some(event) = self.open.remove(&id) {
+            if let Some(event) = self.remove(id) {
                 return Some(event);
             }
         }
         None
+    }
+
+    fn remove(&mut self, id: Id) -> Option<Event> {
+        let event = self.open.remove(&id)?;
+        self.bytes -= event
+            .records
+            .iter()
+            .map(|(_, body)| body.len())
+            .sum::<usize>();
+        Some(event)
     }
 }
 

@@ -167,6 +167,7 @@ fn records_of_one_event_come_together() {
         let limits = Limits {
             events: 100,
             records: 32,
+            bytes: 1 << 20,
             patience: Duration::from_secs(1),
         };
         let mut assembler = Assembler::new(limits);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spo_audit::arch::{Arch, Syscall};
 use spo_audit::bucket::{Bucket, Buckets, OwnedPlace};
-use spo_audit::dedup::Dedup;
+use spo_audit::dedup::{self, Dedup};
 use spo_audit::entry::Entry;
 use spo_audit::event::{Assembler, Event, Limits};
 use spo_audit::filter::{Filters, Verdict};
@@ -118,6 +118,14 @@ fn records_count_in_their_series() {
     );
 }
 
+fn table(rows: usize) -> Dedup {
+    Dedup::new(dedup::Limits {
+        rows,
+        bytes: 10 * rows.max(100),
+        idle: secs(60),
+    })
+}
+
 /// Feeds a line and gives what is to be written.
 fn observe(dedup: &mut Dedup, container: &str, text: &str, now: u64) -> Option<String> {
     let written = dedup.observe(container, &record(text), secs(now), |out| {
@@ -128,7 +136,7 @@ fn observe(dedup: &mut Dedup, container: &str, text: &str, now: u64) -> Option<S
 
 #[test]
 fn the_first_line_is_written_and_the_others_are_counted() {
-    let mut dedup = Dedup::new(100, secs(60));
+    let mut dedup = table(100);
     let again = |stamp: &str, pid| seccomp_text(stamp, pid, "/a", 59);
     assert_eq!(
         observe(&mut dedup, "c1", &again("1.000:1", 9), 0).as_deref(),
@@ -155,7 +163,7 @@ fn the_first_line_is_written_and_the_others_are_counted() {
 
 #[test]
 fn lines_differ_by_container_verdict_and_subject() {
-    let mut dedup = Dedup::new(100, secs(60));
+    let mut dedup = table(1000);
     let app_armor = |verdict: &str, name: &str| {
         format!(
             "type=AVC msg=audit(1.000:1): apparmor=\"{verdict}\" operation=\"open\" profile=\"p\" name={name} pid=9 comm=\"a\" requested_mask=\"r\""
@@ -190,7 +198,7 @@ fn lines_differ_by_container_verdict_and_subject() {
 
 #[test]
 fn a_full_table_loses_nothing() {
-    let mut dedup = Dedup::new(1, secs(60));
+    let mut dedup = table(1);
     let (first, second) = (
         seccomp_text("1.000:1", 9, "/a", 59),
         seccomp_text("1.000:1", 9, "/a", 60),
@@ -200,6 +208,24 @@ fn a_full_table_loses_nothing() {
     assert!(observe(&mut dedup, "c", &second, 0).is_some());
     assert_eq!(observe(&mut dedup, "c", &first, 0), None);
     assert_eq!((dedup.len(), dedup.untracked()), (1, 2));
+}
+
+#[test]
+fn long_lines_fill_the_table_too() {
+    let mut dedup = table(100);
+    let text = |name: char| {
+        let name = name.to_string().repeat(600);
+        format!(
+            "type=AVC msg=audit(1.000:1): apparmor=\"DENIED\" operation=\"open\" profile=\"p\" name=\"{name}\" pid=9 comm=\"a\""
+        )
+    };
+    assert!(observe(&mut dedup, "c", &text('a'), 0).is_some());
+    assert!(observe(&mut dedup, "c", &text('b'), 0).is_some());
+    assert_eq!((dedup.len(), dedup.untracked()), (1, 1));
+    // There is room again once the first has left.
+    dedup.flush(secs(60));
+    assert!(observe(&mut dedup, "c", &text('b'), 61).is_some());
+    assert_eq!(observe(&mut dedup, "c", &text('b'), 61), None);
 }
 
 /// Adds a record to the bucket of its process; whether it is new, and what it made go.
@@ -407,6 +433,7 @@ fn assembler(events: usize) -> Assembler {
     Assembler::new(Limits {
         events,
         records: 3,
+        bytes: 2000,
         patience: secs(2),
     })
 }
@@ -491,4 +518,18 @@ fn an_assembler_is_bounded() {
         assert_eq!(push(&mut assembler, text, 0), None);
     }
     assert_eq!(assembler.len(), 2);
+}
+
+#[test]
+fn long_records_fill_an_assembler_too() {
+    let mut assembler = assembler(10);
+    let text = |serial| selinux_text(&format!("1.000:{serial}"), &"a".repeat(900));
+    assert_eq!(push(&mut assembler, &text(1), 0), None);
+    let given = push(&mut assembler, &text(2), 0).unwrap();
+    assert_eq!(
+        given.records().next().unwrap().unwrap().stamp.serial,
+        Some(1)
+    );
+    assert_eq!(assembler.due(secs(2)).len(), 1);
+    assert_eq!(push(&mut assembler, &text(3), 3), None);
 }

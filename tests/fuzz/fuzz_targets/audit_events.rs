@@ -23,6 +23,7 @@ enum Step<'a> {
 const LIMITS: Limits = Limits {
     events: 8,
     records: 4,
+    bytes: 2000,
     patience: Duration::from_secs(20),
 };
 
