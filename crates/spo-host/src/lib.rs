@@ -2,7 +2,7 @@
 //!
 //! Nothing else of ours opens a file of the node or talks to libseccomp. This crate decides
 //! nothing: it reads, writes, watches, loads and probes. It is synchronous, so callers cross over
-//! with `spawn_blocking`; the one exception is [`watch::DirWatch`], which is a stream.
+//! with `spawn_blocking`; the exceptions are what waits: [`watch::DirWatch`] and [`audit`].
 //!
 //! Privileges, per module:
 //!
@@ -10,10 +10,13 @@
 //!   openat2(2), Linux 5.6.
 //! - `watch`: none beyond reading the directory; needs `/proc`.
 //! - `seccomp`: none to compile; `Filter::load` sets no_new_privs, so none to load either.
+//! - `audit::netlink`: CAP_AUDIT_READ in the initial network namespace. `audit::follow`: read
+//!   permission for the file.
 //! - `probe`, `kubelet`: none.
 //!
 //! Start reading at `root.rs`, then `file.rs`.
 
+pub mod audit;
 pub mod file;
 pub mod kubelet;
 pub mod probe;
