@@ -15,6 +15,7 @@
 //!   and to look.
 //! - `audit::netlink`: CAP_AUDIT_READ in the initial network namespace. `audit::follow`: read
 //!   permission for the file.
+//! - `process`: the PID namespace of the host.
 //! - `probe`, `boot`, `kubelet`: none.
 //!
 //! Start reading at `root.rs`, then `file.rs`.
@@ -25,6 +26,7 @@ pub mod boot;
 pub mod file;
 pub mod kubelet;
 pub mod probe;
+pub mod process;
 pub mod root;
 pub mod seccomp;
 pub mod watch;
