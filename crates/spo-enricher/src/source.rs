@@ -161,6 +161,10 @@ fn file(files: &Files) -> Option<(&Path, frame::Source)> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these files play the ones of log daemons"
+)]
 mod tests {
     use super::*;
 
