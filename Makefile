@@ -65,8 +65,8 @@ test-controlplane: deps-test ## of the control plane which the others test again
 
 .PHONY: fuzz
 fuzz: deps-check ## every fuzz target for FUZZ_SECONDS (60); takes nightly Rust and cargo-fuzz
-	cd tests/fuzz && for target in $$(cargo +nightly fuzz list); do \
-	cargo +nightly fuzz run "$$target" -- -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
+	for target in $$(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do \
+	cargo +nightly fuzz run --fuzz-dir tests/fuzz "$$target" -- -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
 
 .PHONY: bench
 bench: deps-demo ## measure the main job on a real control plane

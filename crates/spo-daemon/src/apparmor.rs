@@ -219,8 +219,9 @@ impl Installer for AppArmor {
         work
     }
 
-    fn learn(&mut self, profile: &Subject, (): (), changes: Changes) {
+    fn learn(&mut self, profile: &Subject, (): (), changes: Changes) -> Vec<Subject> {
         self.index.reports.learn(profile, changes);
+        Vec::new()
     }
 
     fn orphans(&mut self) -> impl Future<Output = Option<Vec<Subject>>> + Send + 'static + use<> {

@@ -47,8 +47,13 @@ pub(crate) trait Installer: Send + 'static {
         profile: &Subject,
     ) -> impl Future<Output = Attempt<Self::Learned>> + Send + 'static + use<Self>;
 
-    /// Takes what came of it in.
-    fn learn(&mut self, profile: &Subject, learned: Self::Learned, changes: Changes);
+    /// Takes what came of it in, and says which others are to be looked at because of that.
+    fn learn(
+        &mut self,
+        profile: &Subject,
+        learned: Self::Learned,
+        changes: Changes,
+    ) -> Vec<Subject>;
 
     /// Finds profiles which are gone and have left something on the node; `None` if it could not be
     /// found out.
@@ -178,7 +183,8 @@ impl<I: Installer> Reconcile for Controller<I> {
                 outcome,
             })) => {
                 if let Key::Profile(profile) = key {
-                    self.installer.learn(profile, learned, changes);
+                    let others = self.installer.learn(profile, learned, changes);
+                    more.extend(others.into_iter().map(Key::Profile));
                 }
                 outcome
             }

@@ -151,12 +151,18 @@ impl Installer for Seccomp {
         )
     }
 
-    fn learn(&mut self, profile: &Subject, known: Option<[u8; 32]>, changes: Changes) {
+    fn learn(
+        &mut self,
+        profile: &Subject,
+        known: Option<[u8; 32]>,
+        changes: Changes,
+    ) -> Vec<Subject> {
         match known {
             Some(digest) => self.last_known.insert(profile.name.clone(), digest),
             None => self.last_known.remove(&profile.name),
         };
         self.index.reports.learn(profile, changes);
+        Vec::new()
     }
 
     fn orphans(&mut self) -> impl Future<Output = Option<Vec<Subject>>> + Send + 'static + use<> {

@@ -28,7 +28,6 @@ use spo_process::tasks::Tasks;
 use spo_profile::selinux::name::BlockName;
 use spo_selinuxd::client::Client;
 use spo_selinuxd::status::PolicyStatus;
-use tokio::sync::mpsc;
 use tokio::sync::watch::{self as channel, Sender};
 use tokio::time::Instant;
 
@@ -81,12 +80,7 @@ pub(crate) fn start(
     };
     let mechanism = probe::selinux(&node_root.join("proc"), wanted, None);
     let (wants, wanted) = channel::channel(Wants::new());
-    let (looks, looked) = mpsc::unbounded_channel();
-    let looked = futures::stream::unfold(looked, |mut looked| async move {
-        let name = looked.recv().await?;
-        Some((Event::Look(name), looked))
-    });
-    let mut events = vec![watches(&context).boxed(), looked.boxed()];
+    let mut events = vec![watches(&context).boxed()];
     let mut node = None;
     if let (true, Told::On { drop_dir, socket }) = (mechanism.available, told) {
         let dir = drop_dir.trim_start_matches('/').to_owned();
@@ -110,7 +104,6 @@ pub(crate) fn start(
         answers: BTreeMap::new(),
         changes: 0,
         wants,
-        looks,
     };
     let (offers, offered) = channel::channel(None);
     let events = futures::stream::select_all(events);
@@ -139,8 +132,6 @@ enum Event {
     File(Option<String>),
     /// What selinuxd says.
     Round(Round),
-    /// This node has said something new about the profile of this name.
-    Look(String),
 }
 
 fn watches(context: &Context) -> impl Stream<Item = Event> + Send + use<> {
@@ -171,7 +162,6 @@ struct Selinux {
     /// How many changes of modules there were.
     changes: u64,
     wants: Sender<Wants>,
-    looks: mpsc::UnboundedSender<String>,
 }
 
 /// What an attempt has shown about the module of a profile.
@@ -208,10 +198,6 @@ impl Installer for Selinux {
             },
             Event::File(None) => Touched::all(),
             Event::Round(round) => self.heard(round),
-            Event::Look(name) => Touched {
-                profiles: self.index.children(&name).cloned().collect(),
-                all: false,
-            },
         };
         if self.synced() {
             let count = i64::try_from(self.count()).unwrap_or(i64::MAX);
@@ -251,15 +237,18 @@ impl Installer for Selinux {
         install(snapshot, self.context.clone(), self.node.clone())
     }
 
-    fn learn(&mut self, profile: &Subject, learned: Learned, changes: Changes) {
-        if changes.reported.is_some() {
-            // The end of the channel is held by this very controller's events.
-            let _ended = self.looks.send(profile.name.clone());
-        }
+    fn learn(&mut self, profile: &Subject, learned: Learned, changes: Changes) -> Vec<Subject> {
+        // Who inherits it may be waiting for it.
+        let others = if changes.reported.is_some() {
+            self.index.children(&profile.name).cloned().collect()
+        } else {
+            Vec::new()
+        };
         self.index.reports.learn(profile, changes);
         if learned.owned {
             self.learn_module(&profile.name, &learned);
         }
+        others
     }
 
     fn orphans(&mut self) -> impl Future<Output = Option<Vec<Subject>>> + Send + 'static + use<> {

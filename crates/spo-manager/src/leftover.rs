@@ -5,7 +5,6 @@
 //! here, for as long as a manager leads: during a change-over a daemon of upstream that still runs may
 //! add one again.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -13,8 +12,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use kube::core::{ApiResource, PartialObjectMeta};
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use spo_api::meta;
 use spo_api::profile_recording::ProfileRecording;
@@ -36,10 +34,10 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs until shutdown.
 pub(crate) async fn run(client: Client, shutdown: Shutdown) {
-    let events = events::<ProfileRecording>(&client);
+    let events = events(&client);
     let controller = Controller {
         client,
-        tables: BTreeMap::new(),
+        held: Table::default(),
     };
     spo_kube::controller::run(controller, events, CONCURRENCY, shutdown).await;
 }
@@ -53,14 +51,12 @@ struct Held {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Row {
-    resource: ApiResource,
     resource_version: Option<String>,
     finalizers: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    kind: String,
     namespace: Option<String>,
     name: String,
 }
@@ -68,47 +64,31 @@ struct Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
-            Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind, self.name),
-            None => write!(f, "{}/{}", self.kind, self.name),
+            Some(namespace) => write!(f, "ProfileRecording/{namespace}/{}", self.name),
+            None => write!(f, "ProfileRecording/{}", self.name),
         }
     }
 }
 
-/// An event about a kind.
-struct Event {
-    kind: String,
-    event: watcher::Event<Held>,
-}
-
-fn events<K>(client: &Client) -> impl Stream<Item = Event> + Send + use<K>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
-{
-    let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
-    watch(api, "").map(|event| {
-        use watcher::Event as E;
-        Event {
-            kind: K::kind(&()).into_owned(),
-            event: match event {
-                E::Apply(object) => E::Apply(held(object)),
-                E::Delete(object) => E::Delete(held(object)),
-                E::InitApply(object) => E::InitApply(held(object)),
-                E::Init => E::Init,
-                E::InitDone => E::InitDone,
-            },
-        }
+fn events(client: &Client) -> impl Stream<Item = watcher::Event<Held>> + Send + use<> {
+    use watcher::Event as E;
+    let api: Api<PartialObjectMeta<ProfileRecording>> = Api::all(client.clone());
+    watch(api, "").map(|event| match event {
+        E::Apply(object) => E::Apply(held(object)),
+        E::Delete(object) => E::Delete(held(object)),
+        E::InitApply(object) => E::InitApply(held(object)),
+        E::Init => E::Init,
+        E::InitDone => E::InitDone,
     })
 }
 
-fn held<K: Resource<DynamicType = ()>>(object: PartialObjectMeta<K>) -> Held {
+fn held(object: PartialObjectMeta<ProfileRecording>) -> Held {
     Held {
         key: Key {
-            kind: K::kind(&()).into_owned(),
             namespace: object.namespace(),
             name: object.name_any(),
         },
         row: Row {
-            resource: ApiResource::erase::<K>(&()),
             resource_version: object.resource_version(),
             finalizers: object.metadata.finalizers.unwrap_or_default(),
         },
@@ -127,7 +107,7 @@ fn release(key: &Key, row: &Row) -> Option<Step> {
     }
     Some(Step::Patch {
         target: Target {
-            resource: row.resource.clone(),
+            resource: ApiResource::erase::<ProfileRecording>(&()),
             namespace: key.namespace.clone(),
             name: key.name.clone(),
         },
@@ -142,25 +122,25 @@ fn release(key: &Key, row: &Row) -> Option<Step> {
 
 struct Controller {
     client: Client,
-    /// The objects with a finalizer of upstream, by kind.
-    tables: BTreeMap<String, Table<Key, Row>>,
+    /// The recordings with a finalizer of upstream.
+    held: Table<Key, Row>,
 }
 
 impl Reconcile for Controller {
     type Key = Key;
-    type Event = Event;
+    type Event = watcher::Event<Held>;
     type Done = Outcome;
 
     fn name(&self) -> String {
         "leftover".to_owned()
     }
 
-    fn observe(&mut self, Event { kind, event }: Event) -> Vec<(Key, Duration)> {
+    fn observe(&mut self, event: watcher::Event<Held>) -> Vec<(Key, Duration)> {
         let row = |held: Held| {
             let concerns_us = release(&held.key, &held.row).is_some();
             (held.key, concerns_us.then_some(held.row))
         };
-        let changes = self.tables.entry(kind).or_default().observe(event, row);
+        let changes = self.held.observe(event, row);
         let keys = changes.into_iter().filter_map(|change| match change {
             Change::Set(key, _) => Some((key, PAUSE)),
             Change::Gone(..) | Change::Synced => None,
@@ -172,7 +152,7 @@ impl Reconcile for Controller {
         &mut self,
         key: &Key,
     ) -> Option<impl Future<Output = Outcome> + Send + 'static + use<>> {
-        let row = self.tables.get(&key.kind)?.get(key)?;
+        let row = self.held.get(key)?;
         let step = release(key, row)?;
         Some(write(self.client.clone(), step))
     }
@@ -206,7 +186,6 @@ mod tests {
     #[test]
     fn only_what_upstream_has_left_is_taken_away() {
         let key = Key {
-            kind: "ProfileRecording".to_owned(),
             namespace: Some("team".to_owned()),
             name: "b".to_owned(),
         };
@@ -220,7 +199,6 @@ mod tests {
             (&[], None),
         ] {
             let row = Row {
-                resource: ApiResource::erase::<ProfileRecording>(&()),
                 resource_version: Some("7".to_owned()),
                 finalizers: finalizers.iter().map(|&f| f.to_owned()).collect(),
             };

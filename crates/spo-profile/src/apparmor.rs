@@ -8,6 +8,7 @@ use spo_api::apparmor_profile::{AppArmorProfileSpec, Mode};
 mod capability;
 mod classes;
 mod glob;
+pub mod merge;
 mod path;
 pub mod problem;
 mod profile;

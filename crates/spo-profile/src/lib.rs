@@ -13,7 +13,8 @@
 //! | `decide` | what a container runtime makes of it ([`seccomp::decide`]) |
 //! | `parse`, `render` | OCI runtime JSON ([`seccomp::parse`], [`seccomp::render`]) |
 //!
-//! An AppArmorProfile is checked and rendered in one go ([`apparmor::render`]).
+//! An AppArmorProfile is validated and rendered in one go ([`apparmor::render`]); [`apparmor::merge`]
+//! is the union of two.
 //!
 //! Start reading at [`layout`], then [`seccomp`].
 

@@ -131,13 +131,13 @@ impl Offers {
         apparmor: true,
         exec_webhooks: true,
     };
-    /// What there is in this version: SeccompProfiles, and nothing optional.
+    /// What there is in this version: profiles of all three mechanisms, and nothing that watches them.
     pub const THIS_VERSION: Self = Self {
         log_enricher: false,
         json_enricher: false,
         bpf_recorder: false,
-        selinux: false,
-        apparmor: false,
+        selinux: true,
+        apparmor: true,
         exec_webhooks: false,
     };
 }

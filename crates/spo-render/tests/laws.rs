@@ -330,11 +330,18 @@ proptest! {
         let pod = &daemon_set.unwrap()["spec"]["template"]["spec"];
         let names: Vec<&str> =
             containers(pod).map(|container| container["name"].as_str().unwrap()).collect();
-        prop_assert_eq!(names, ["non-root-enabler", "security-profiles-operator"]);
+        let offered = [
+            "non-root-enabler",
+            "selinux-shared-policies-copier",
+            "security-profiles-operator",
+            "selinuxd",
+        ];
+        prop_assert!(names.iter().all(|name| offered.contains(name)), "{:?}", names);
+        prop_assert_eq!(names.contains(&"selinuxd"), names.contains(&offered[1]));
         prop_assert_eq!(&pod["hostPID"], &Value::Null);
         let withheld: BTreeSet<&str> =
             rendered.withheld.iter().map(|withheld| withheld.field.as_str()).collect();
-        prop_assert_eq!(withheld.contains("spec.enableAppArmor"), spec.enable_app_armor);
+        prop_assert!(!withheld.contains("spec.enableAppArmor"));
         let enricher = spec.enricher.unwrap_or_default();
         let field = "spec.enricher.enableBpfRecorder";
         prop_assert_eq!(withheld.contains(field), enricher.enable_bpf_recorder);

@@ -97,7 +97,9 @@ impl Secure<'_> {
         let (body, last) = text.rsplit_once('\n').ok_or("no status")?;
         let (code, version) = last.split_once(' ').ok_or("no status")?;
         Ok(Answer {
-            code: code.parse().map_err(|_| format!("no status: {last}"))?,
+            code: code
+                .parse()
+                .map_err(|error| format!("no status in {last}: {error}"))?,
             version: version.to_owned(),
             body: body.to_owned(),
         })

@@ -1,9 +1,8 @@
 //! AppArmor as the guest's kernel has it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use spo_profile::layout;
 use spo_test_apiserver::wait::eventually;
 
 use crate::rig::SOON;
@@ -32,24 +31,6 @@ pub async fn becomes(profile: &str, expected: Option<&str>) {
         other => Err(format!("{other:?}")),
     })
     .await;
-}
-
-/// The kernel's digest of a profile that is loaded.
-pub fn digest(profile: &str) -> String {
-    let folder = std::fs::read_dir("/sys/kernel/security/apparmor/policy/profiles").unwrap();
-    for entry in folder {
-        let path = entry.unwrap().path();
-        let value = |file: &str| std::fs::read_to_string(path.join(file)).unwrap();
-        if value("name").trim_end() == profile {
-            return value("mode") + &value("raw_sha256");
-        }
-    }
-    panic!("{profile} is not loaded");
-}
-
-/// The file of a profile, from which the node would load it when it boots.
-pub fn file(profile: &str) -> PathBuf {
-    Path::new(layout::APPARMOR_DIR).join(layout::apparmor_file(profile).unwrap())
 }
 
 /// Under which profile, and in which mode of it, a process runs.

@@ -28,6 +28,9 @@ const POLICY: Duration = Duration::from_secs(300);
 /// The socket of selinuxd where the daemon looks for it.
 const SELINUXD_SOCKET: &str = "/var/run/selinuxd/selinuxd.sock";
 
+/// The program with which selinuxd changes the policy.
+const IMAGE_SEMODULE: &str = "/usr/bin/semodule-of-image";
+
 /// Where the daemon leaves modules for selinuxd.
 pub const SELINUX_DROP_DIR: &str = "/etc/selinux.d";
 
@@ -106,13 +109,17 @@ impl Rig {
         assert!(self.selinuxd.is_none(), "there is a selinuxd");
         std::fs::create_dir_all("/var/run/selinuxd").unwrap();
         std::fs::create_dir_all(SELINUX_DROP_DIR).unwrap();
+        // The one of an image, as the container of selinuxd has it. The label of the node's own would
+        // move it into a domain which may not read the modules.
+        std::fs::copy("/usr/sbin/semodule", IMAGE_SEMODULE).unwrap();
         let mut command = Command::new(variable("SPO_BINARY"));
         command
             .env_clear()
             .env("SPO_VERBOSITY", "1")
             .args(["selinuxd", "daemon", "--socket-path", SELINUXD_SOCKET])
             .args(["--datastore-path", "/var/run/selinuxd/state.db"])
-            .args(["--drop-dir", SELINUX_DROP_DIR]);
+            .args(["--drop-dir", SELINUX_DROP_DIR])
+            .args(["--semodule", IMAGE_SEMODULE]);
         let log = self.directory.path().join("selinuxd.log");
         self.selinuxd = Some(Process::start("selinuxd", &mut command, &log));
     }
@@ -135,11 +142,6 @@ impl Rig {
             }
         })
         .await;
-    }
-
-    /// What the daemon has logged.
-    pub fn log(&self) -> String {
-        self.daemon.as_ref().map(Process::log).unwrap_or_default()
     }
 
     /// Ends the daemon at once.

@@ -20,8 +20,9 @@ use crate::seccomp_profile::Action;
 pub struct HeldSpod {
     /// The metadata.
     pub metadata: ObjectMeta,
+    // Boxed, because it is large beside everything else that a watch shows.
     #[serde(default)]
-    spec: HeldSpodSpec,
+    spec: Box<HeldSpodSpec>,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
@@ -62,7 +63,7 @@ impl HeldSpod {
     }
 
     fn effective(&self) -> SecurityProfilesOperatorDaemonSpec {
-        let held = self.spec.clone();
+        let held = HeldSpodSpec::clone(&self.spec);
         let flat = Flat {
             enable_selinux: held.enable_selinux,
             selinux_type_tag: held.selinux_type_tag,

@@ -4,7 +4,6 @@
 //! An object that can not be read must not fail the list that it is part of: what can not be read of
 //! it is as good as not there.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -159,7 +158,7 @@ struct RawSelinuxSpec {
 impl From<HeldRawSelinux> for HeldProfile {
     fn from(profile: HeldRawSelinux) -> Self {
         let RawSelinuxSpec { state, policy } = profile.spec.unwrap_or_default();
-        let blocks = inherited(&policy.unwrap_or_default());
+        let blocks = raw::inherits(&policy.unwrap_or_default());
         // A block may be that of either kind (decision 1).
         let kinds = [Kind::Selinux, Kind::RawSelinux];
         Self {
@@ -173,18 +172,6 @@ impl From<HeldRawSelinux> for HeldProfile {
             status: profile.status.unwrap_or_default(),
         }
     }
-}
-
-/// The blocks that a policy inherits. One that is refused is on no node, and inherits what was read
-/// of it.
-fn inherited(policy: &str) -> BTreeSet<String> {
-    let blocks = RefCell::new(BTreeSet::new());
-    let note = |block: &str| {
-        blocks.borrow_mut().insert(block.to_owned());
-        true
-    };
-    drop(raw::check(policy, &note));
-    blocks.into_inner()
 }
 
 /// An AppArmorProfile.

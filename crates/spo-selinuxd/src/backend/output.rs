@@ -126,6 +126,21 @@ pub(crate) fn summary(output: &str) -> String {
     clean(&last.join("; "))
 }
 
+/// Why a run failed that no module can be the reason of: to try again later is all there is to do.
+pub(crate) fn trouble(output: &str) -> Option<String> {
+    let causes = [
+        // Somebody else changes the policy: semodule waits for 5 s.
+        "semanage_get_lock: ",
+        "No space left on device",
+        "Disk quota exceeded",
+        "Read-only file system",
+        "Cannot allocate memory",
+        "Permission denied",
+    ];
+    let named = |line: &&str| causes.iter().any(|cause| line.contains(cause));
+    output.lines().map(str::trim).find(named).map(clean)
+}
+
 /// The message of a failed module: where, why, and the line itself.
 pub(crate) fn message(blame: &Blame, text: &[u8]) -> String {
     let Some(line) = blame.line else {

@@ -104,9 +104,11 @@ impl Search {
                     self.sound = true;
                     self.split(batch, failure);
                 }
-                Verdict::Blamed { message, .. }
-                | Verdict::Unclear(message)
-                | Verdict::Trouble(message) => {
+                Verdict::Trouble(message) => {
+                    self.open.push(batch);
+                    self.trouble = Some(message);
+                }
+                Verdict::Blamed { message, .. } | Verdict::Unclear(message) => {
                     self.open.push(batch);
                     self.trouble =
                         Some(format!("the policy of the node does not build: {message}"));

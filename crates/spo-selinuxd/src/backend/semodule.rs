@@ -124,6 +124,9 @@ impl Semodule {
         if output.success {
             return Verdict::Applied;
         }
+        if let Some(trouble) = output::trouble(&output.stderr) {
+            return Verdict::Trouble(trouble);
+        }
         if *attempt == Attempt::Control {
             return Verdict::Unclear(output::summary(&output.stderr));
         }

@@ -37,6 +37,7 @@ mod rbac;
 mod restart;
 mod restrictions;
 mod selinux;
+mod selinuxd;
 mod spod;
 mod state;
 mod takeover;

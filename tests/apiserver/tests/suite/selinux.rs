@@ -355,6 +355,24 @@ async fn what_was_left_while_no_daemon_ran_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_not_told_to_install_any_more_holds_nothing_back() {
+    let mut cluster = Cluster::new().await;
+    let _selinuxd = cluster.selinuxd();
+    let profiles = cluster.profiles.clone();
+    profiles.create("web", json!({})).await;
+    profiles.says("web", "Ready", AVAILABLE, &[]).await;
+    cluster.rig.kill_daemon("node-1");
+    cluster.rig.node("node-1").arguments = Vec::new();
+    cluster.rig.start_daemon("node-1");
+    cluster.rig.daemon_is_ready("node-1").await;
+    let texts = ["the operator is not told to install SELinux profiles"];
+    let not_offered = ("False", "NotOffered");
+    profiles.says("web", "Ready", not_offered, &texts).await;
+    profiles.delete("web").await;
+    profiles.gone("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_selinux_says_nothing_about_profiles() {
     let mut rig = Rig::with_nodes(1).await;
     configure(&rig, json!({ "enable": true })).await;

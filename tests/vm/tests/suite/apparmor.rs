@@ -1,8 +1,9 @@
 //! AppArmor in the kernel.
 
 mod compiled;
-mod profile;
-mod trouble;
+mod installed;
+mod interrupted;
+mod reach;
 
 use spo_test_vm::container::Container;
 use spo_test_vm::{apparmor, audit};

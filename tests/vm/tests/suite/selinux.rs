@@ -1,7 +1,6 @@
 //! SELinux in the kernel.
 
-mod profile;
-mod trouble;
+mod offered;
 
 use spo_test_vm::container::Container;
 use spo_test_vm::{audit, selinux};

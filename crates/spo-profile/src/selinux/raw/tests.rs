@@ -156,7 +156,7 @@ fn only_allowed_blocks_are_inherited() {
 #[test]
 fn what_is_inherited_is_found() {
     let policy =
-        "(blockinherit a) ; (blockinherit b)\n(optional x (blockinherit \"c\"))(blockinherit a)";
+        "(blockinherit a) ; (blockinherit b)\n(macro m () (blockinherit c))(blockinherit a)";
     assert_eq!(inherits(policy), ["a", "c"]);
     assert_eq!(inherits("(type x)"), [""; 0]);
     assert_eq!(inherits("(blockinherit a) (sid x) (blockinherit b)"), ["a"]);

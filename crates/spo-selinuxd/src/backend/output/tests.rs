@@ -127,6 +127,15 @@ fn a_policy_package_which_is_none_is_told_by_the_end_of_the_output() {
 }
 
 #[test]
+fn a_lock_is_no_module_s_fault() {
+    let output = "libsemanage.semanage_get_lock: Could not get direct transaction lock at /var/lib/selinux/default/semanage.trans.LOCK. (Resource temporarily unavailable).\n\
+         semodule:  Failed on /t/selinuxd.cil!\n";
+    assert_eq!(blame(output, 350), None);
+    assert!(trouble(output).unwrap().contains("semanage.trans.LOCK"));
+    assert_eq!(trouble("Error: Unknown keyword allowwww\n"), None);
+}
+
+#[test]
 fn odd_output_blames_nobody() {
     for output in [
         "/modules/350/",
