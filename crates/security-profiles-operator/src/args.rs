@@ -4,6 +4,7 @@
 
 mod doctor;
 mod enabler;
+mod enricher;
 mod selinuxd;
 mod uninstall;
 
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     Daemon(Daemon),
     /// Prints which mechanisms the host offers that it runs on, and what is missing.
     Doctor(doctor::Doctor),
+    /// Writes a line for every audit record that is about a container of this node.
+    #[command(visible_alias = "l")]
+    LogEnricher(enricher::LogEnricher),
     /// Prepares the node, as root, so that the daemon needs no rights: an init container.
     NonRootEnabler(enabler::NonRootEnabler),
     /// Prints what the manager would apply for a SPOD, without a cluster.

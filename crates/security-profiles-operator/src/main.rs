@@ -35,6 +35,9 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Ended, Box<dyn std::error::Error>> {
     match command {
         Command::Daemon(daemon) => Ok(spo_daemon::run_daemon(daemon.config()?).await?),
+        Command::LogEnricher(enricher) => {
+            Ok(spo_enricher::run_log_enricher(enricher.config()).await?)
+        }
         Command::Manager(manager) => Ok(spo_manager::run_manager(manager.config()).await?),
         Command::Doctor(doctor) => Ok(doctor.run().await),
         Command::NonRootEnabler(enabler) => {

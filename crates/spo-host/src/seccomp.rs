@@ -114,6 +114,12 @@ pub fn native_arch() -> Arch {
         .unwrap_or(Arch::Native)
 }
 
+/// The name of a system call, by the number which programs of the architecture use; for x32 with or
+/// without the bit that marks it.
+pub fn syscall_name(arch: Arch, number: u32) -> Option<String> {
+    table::name_of(arch, number)
+}
+
 /// The names which are a system call on none of the architectures, in the order given.
 ///
 /// No architectures means the native one. Two tables are asked, the one of libseccomp and the one

@@ -40,6 +40,18 @@ where
     follow(watcher(api, config), K::kind(&()).into_owned())
 }
 
+/// The events of a watch on the pods of one node, in whatever namespace: as much as the kubelet sends
+/// of them, and nothing of the rest of the cluster. `K` is how the caller sees a pod.
+pub fn watch_on_node<K>(api: Api<K>, node: &str) -> impl Stream<Item = Event<K>> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = watcher::Config::default()
+        .page_size(PAGE)
+        .fields(&format!("spec.nodeName={node}"));
+    follow(watcher(api, config), K::kind(&()).into_owned())
+}
+
 /// The events of a watch on objects of any kind, as [`watch`]. Managed fields stay: who owns what is
 /// why one looks at an object without its type.
 pub fn watch_dynamic(

@@ -21,6 +21,7 @@ pub fn init(verbosity: u8, filter: Option<&str>) {
     };
     let ours = [
         "spo_daemon",
+        "spo_enricher",
         "spo_manager",
         "spo_kube",
         "spo_host",
@@ -44,6 +45,22 @@ pub fn init(verbosity: u8, filter: Option<&str>) {
     tracing::info!("Set logging verbosity to {verbosity}");
 }
 
+/// Writes what a line begins with, for those who write lines of a log themselves: the time now, and
+/// this process. `letter` is the severity.
+pub fn write_header(
+    writer: &mut impl fmt::Write,
+    letter: char,
+    file: &str,
+    line: u32,
+) -> fmt::Result {
+    write!(
+        writer,
+        "{letter}{} {:>7} {file}:{line}] ",
+        jiff::Timestamp::now().strftime("%m%d %H:%M:%S.%6f"),
+        std::process::id(),
+    )
+}
+
 struct Klog;
 
 impl<S> FormatEvent<S, Pairs> for Klog
@@ -64,13 +81,7 @@ where
         };
         let file = metadata.file().unwrap_or("unknown");
         let file = file.rsplit('/').next().unwrap_or(file);
-        write!(
-            writer,
-            "{letter}{} {:>7} {file}:{}] ",
-            jiff::Timestamp::now().strftime("%m%d %H:%M:%S.%6f"),
-            std::process::id(),
-            metadata.line().unwrap_or(0),
-        )?;
+        write_header(&mut writer, letter, file, metadata.line().unwrap_or(0))?;
         let mut line = Line::default();
         event.record(&mut line);
         write!(writer, "{}{}", quote(&line.message), line.pairs)?;

@@ -361,6 +361,17 @@ impl Rig {
         );
     }
 
+    /// Starts the log enricher of a node, under the account of its daemon.
+    pub fn start_log_enricher(&mut self, name: &str, more: &[&str]) -> Process {
+        let log = self.directory().join(format!("{name}-log-enricher.log"));
+        let mut command = operator(&self.node(name).kubeconfig);
+        command
+            .env("NODE_NAME", name)
+            .arg("log-enricher")
+            .args(more);
+        Process::start(&format!("log-enricher of {name}"), &mut command, &log)
+    }
+
     fn launch_daemon(&mut self, name: &str, more: &[&str]) {
         let node = self.node(name);
         let mut command = operator(&node.kubeconfig);

@@ -69,12 +69,23 @@ const ORDER: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "spo-enricher",
+        &[
+            "spo-api",
+            "spo-audit",
+            "spo-process",
+            "spo-kube",
+            "spo-host",
+        ],
+    ),
+    (
         "security-profiles-operator",
         &[
             "spo-api",
             "spo-render",
             "spo-manager",
             "spo-daemon",
+            "spo-enricher",
             "spo-webhook",
             "spo-process",
             "spo-selinuxd",

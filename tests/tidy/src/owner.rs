@@ -27,6 +27,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "spo-kube",
             "spo-manager",
             "spo-daemon",
+            "spo-enricher",
             "spo-webhook",
         ],
     ),

@@ -20,6 +20,45 @@ pub(super) fn may_have(arch: Arch, name: &str) -> bool {
     }
 }
 
+/// The bit that marks the numbers of x32.
+const X32_BIT: u32 = 0x4000_0000;
+
+/// The name of a number on an architecture.
+pub(super) fn name_of(arch: Arch, number: u32) -> Option<String> {
+    let arch = if arch == Arch::Native {
+        native_arch()
+    } else {
+        arch
+    };
+    let marked = if arch == Arch::X32 {
+        number | X32_BIT
+    } else {
+        number
+    };
+    // libseccomp has negative numbers of its own for calls that an architecture lacks; the kernel
+    // has none.
+    let raw = i32::try_from(marked).ok()?;
+    let by_libseccomp = ScmpSyscall::from(raw).get_name_by_arch(scmp_arch(arch));
+    by_libseccomp
+        .ok()
+        .or_else(|| name_by_crate(arch, number & !X32_BIT))
+}
+
+fn name_by_crate(arch: Arch, number: u32) -> Option<String> {
+    let number = usize::try_from(number).ok()?;
+    let name = match arch {
+        Arch::X86 => syscalls::x86::Sysno::new(number)?.name(),
+        Arch::X86_64 => syscalls::x86_64::Sysno::new(number)?.name(),
+        Arch::Arm => syscalls::arm::Sysno::new(number)?.name(),
+        Arch::Aarch64 => syscalls::aarch64::Sysno::new(number)?.name(),
+        Arch::S390x => syscalls::s390x::Sysno::new(number)?.name(),
+        Arch::Ppc64 | Arch::Ppc64le => syscalls::powerpc64::Sysno::new(number)?.name(),
+        Arch::Riscv64 => syscalls::riscv64::Sysno::new(number)?.name(),
+        _ => return None,
+    };
+    Some(name.to_owned())
+}
+
 /// `None`: libseccomp does not know the architecture.
 fn by_libseccomp(arch: ScmpArch, name: &str) -> Option<bool> {
     // A library which does not know `read` on an architecture knows nothing about it.

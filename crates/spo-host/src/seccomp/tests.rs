@@ -173,3 +173,22 @@ fn a_flag_which_is_too_young_is_refused() {
         Err(error) => panic!("{error:?}"),
     }
 }
+
+#[test]
+fn a_number_has_the_name_of_its_architecture() {
+    for (arch, number, expected) in [
+        (Arch::X86_64, 50, Some("listen")),
+        (Arch::X86, 11, Some("execve")),
+        (Arch::Aarch64, 221, Some("execve")),
+        (Arch::X32, 0, Some("read")),
+        (Arch::X32, 0x4000_0000, Some("read")),
+        (Arch::X86_64, 99_999, None),
+        (Arch::X86_64, u32::MAX, None),
+    ] {
+        assert_eq!(
+            syscall_name(arch, number).as_deref(),
+            expected,
+            "{arch:?} {number}"
+        );
+    }
+}

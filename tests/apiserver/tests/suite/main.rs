@@ -19,6 +19,7 @@ mod binding;
 mod conversion;
 mod crash;
 mod deletion;
+mod enricher;
 mod examples;
 mod install;
 mod kinds;
