@@ -1,6 +1,10 @@
 //! Audit records of this kernel, as the multicast group hands them on: what a filter logs arrives.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the profile is for a test, in a directory of its own"
+)]
 
 use std::process::Command;
 use std::time::Duration;
