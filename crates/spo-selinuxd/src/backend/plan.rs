@@ -12,6 +12,10 @@ use super::output::Listing;
 use super::search::{Change, Outcome};
 use crate::status::PolicyStatus;
 
+/// Of a file whose name a module of the node's own policy has, at another priority.
+const TAKEN: &str = "the policy of this node has a module of this name, which would be replaced: give \
+                     the profile another name";
+
 /// The modules of the drop directory.
 pub(crate) type Wanted = BTreeMap<String, Module>;
 
@@ -67,6 +71,10 @@ impl Known {
                 let ours = self.records.get(name).is_some_and(|record| record.ours);
                 let record = Record::failed(module, reason.clone(), ours);
                 self.records.insert(name.clone(), record);
+            } else if store.elsewhere.contains(name) && !store.modules.contains_key(name) {
+                // Ours would have the higher priority: the node would lose its own.
+                let record = Record::failed(module, TAKEN.to_owned(), false);
+                self.records.insert(name.clone(), record);
             } else if self.is_to_install(name, module, store) {
                 changes.push(Change::Install(name.clone()));
             }
@@ -84,6 +92,10 @@ impl Known {
 
     fn is_to_install(&mut self, name: &str, module: &Module, store: &Listing) -> bool {
         let in_store = holds(store, name, module);
+        let was_taken = |record: &Record| record.failure.as_deref() == Some(TAKEN);
+        if self.records.get(name).is_some_and(was_taken) {
+            self.records.remove(name);
+        }
         if in_store == Some(true) {
             // Also one which a predecessor installed that knew more than we do.
             self.records

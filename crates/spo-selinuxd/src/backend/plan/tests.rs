@@ -311,3 +311,15 @@ fn a_state_is_kept_without_what_is_of_the_moment() {
     assert_eq!(read.statuses(&now), known.statuses(&now));
     assert!(read.plan(&now, &store(&[("a", "1")])).is_empty());
 }
+
+#[test]
+fn a_module_of_the_node_is_not_replaced() {
+    let wanted = wanted(&[("ssh", "(type a)")]);
+    let mut known = Known::default();
+    let mut taken = store(&[]);
+    taken.elsewhere.insert("ssh".to_owned());
+    assert_eq!(known.plan(&wanted, &taken), []);
+    assert_eq!(known.statuses(&wanted)["ssh"], failed(TAKEN));
+    // When it goes, the name is free.
+    assert_eq!(known.plan(&wanted, &store(&[])), [install("ssh")]);
+}
