@@ -176,6 +176,12 @@ fn names(name: fn(Pair) -> String) -> impl Strategy<Value = String> {
     select(pairs().into_iter().map(name).collect::<Vec<_>>())
 }
 
+/// A text is how the oldest release spells the state of a node. It becomes what it means, in every
+/// version.
+fn is_state_as_text(object: &Value) -> bool {
+    object["kind"] == "SecurityProfileNodeStatus" && object["status"].is_string()
+}
+
 fn there_and_back(object: &Value, there: &str, back: &str) -> Value {
     let there = convert(object.clone(), &format!("{GROUP}/{there}")).unwrap();
     convert(there, &format!("{GROUP}/{back}")).unwrap()
@@ -210,13 +216,13 @@ proptest! {
 
     #[test]
     fn v1_survives_an_old_version((old, object) in some_object(|pair| pair.objects)) {
-        // A text is how old versions spell the state of a node, so it comes back as they mean it.
-        prop_assume!(object["kind"] != "SecurityProfileNodeStatus" || !object["status"].is_string());
+        prop_assume!(!is_state_as_text(&object));
         prop_assert_eq!(there_and_back(&object, &old, "v1"), object);
     }
 
     #[test]
     fn an_old_version_survives_v1((old, object) in some_object(|pair| pair.old_objects)) {
+        prop_assume!(!is_state_as_text(&object));
         prop_assert_eq!(there_and_back(&object, "v1", &old), object);
     }
 
