@@ -361,10 +361,15 @@ impl Rig {
         );
     }
 
-    /// Starts the log enricher of a node, under the account of its daemon.
-    pub fn start_log_enricher(&mut self, name: &str, more: &[&str]) -> Process {
+    /// Starts a log enricher for a node, under its own account.
+    pub async fn start_log_enricher(&mut self, name: &str, more: &[&str]) -> Process {
         let log = self.directory().join(format!("{name}-log-enricher.log"));
-        let mut command = operator(&self.node(name).kubeconfig);
+        let file = self
+            .directory()
+            .join(format!("{name}-log-enricher.kubeconfig"));
+        let account = "spo-log-enricher";
+        let kubeconfig = cluster::kubeconfig_for(&self.client, file, account, None).await;
+        let mut command = operator(&kubeconfig);
         command
             .env("NODE_NAME", name)
             .arg("log-enricher")

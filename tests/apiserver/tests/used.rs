@@ -60,7 +60,12 @@ struct Permission {
 
 fn permissions() -> Vec<Permission> {
     let mut found = Vec::new();
-    for file in ["rbac-manager.yaml", "rbac-spod.yaml", "rbac-webhook.yaml"] {
+    for file in [
+        "rbac-enricher.yaml",
+        "rbac-manager.yaml",
+        "rbac-spod.yaml",
+        "rbac-webhook.yaml",
+    ] {
         let text = std::fs::read_to_string(repository().join("deploy/base").join(file)).unwrap();
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         for role in documents

@@ -109,7 +109,9 @@ async fn line(enricher: &Process, pid: u32) -> String {
 async fn what_the_kernel_logs_of_a_container_becomes_a_line_with_its_pod() {
     let mut rig = Rig::empty().await;
     rig.make_node("node-1").await;
-    let enricher = rig.start_log_enricher("node-1", &["--enricher-log-source=Netlink"]);
+    let enricher = rig
+        .start_log_enricher("node-1", &["--enricher-log-source=Netlink"])
+        .await;
     eventually(SOON, "the enricher reads", async || {
         let log = enricher.log();
         let reads = log.contains("\"Starting log-enricher on node: node-1\"");
@@ -158,15 +160,17 @@ async fn an_audit_log_is_read_where_there_is_one() {
     let file = rig.directory().join("audit.log");
     std::fs::write(&file, "type=DAEMON_START msg=audit(1.1:1): op=start\n").unwrap();
     let filters = r#"[{"priority": 1, "level": "None", "matchKeys": ["syscallID"], "matchValues": ["1", "50"]}]"#;
-    let enricher = rig.start_log_enricher(
-        "node-1",
-        &[
-            "--audit-log",
-            file.to_str().unwrap(),
-            "--enricher-filters-json",
-            filters,
-        ],
-    );
+    let enricher = rig
+        .start_log_enricher(
+            "node-1",
+            &[
+                "--audit-log",
+                file.to_str().unwrap(),
+                "--enricher-filters-json",
+                filters,
+            ],
+        )
+        .await;
     eventually(SOON, "the enricher reads", async || {
         let log = enricher.log();
         let reads = log.contains(&format!("\"Reading from file {}\"", file.display()));
