@@ -4,7 +4,7 @@
 //! also when a test fails; what it leaves in the cluster, the next one wipes.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -227,7 +227,7 @@ impl Rig {
             address.port(),
         )
         .await;
-        let health = free_port();
+        let health = service::free_port();
         let mut command = operator(&kubeconfig);
         command
             .arg("webhook")
@@ -325,7 +325,7 @@ impl Rig {
             arguments: Vec::new(),
             metrics_port: service::free_port(),
             certificates,
-            health_port: free_port(),
+            health_port: service::free_port(),
             log: self.directory().join(format!("{name}.log")),
             daemon: None,
         };
@@ -742,13 +742,4 @@ fn operator(kubeconfig: &Path) -> Command {
         .env("OPERATOR_NAMESPACE", NAMESPACE)
         .env("SPO_VERBOSITY", "1");
     command
-}
-
-/// A port that is free now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }

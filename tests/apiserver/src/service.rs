@@ -1,6 +1,7 @@
 //! Services whose pods are processes of this machine: what the API server calls, it finds here.
 
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -22,10 +23,19 @@ pub fn host() -> IpAddr {
     socket.local_addr().unwrap().ip()
 }
 
-/// A port of that address that is free now.
+/// The next port to look at. Below what the kernel gives to connections (`ip_local_port_range`): one of
+/// those may be taken again before whoever it is for listens on it.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(26_000);
+
+/// A port that is free now on every address of this machine, and is not given to connections.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((host(), 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no port is free");
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Makes a Service of the operator lead to a port of this machine, and nowhere else.
